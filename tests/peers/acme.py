@@ -122,8 +122,8 @@ def first_certificate(serving: Serving, authority: AcmeAuthority) -> None:
     serving.order("a.example", "http-01", "a.example", "www.a.example")
     serving.start()
     checks.equal("a server waits for no authority", names_of(serving.shown("a.example")), {"a.example", "www.a.example"})
-    checks.check("what it presents until then is nobody's", not serving.is_trusted("a.example"))
-    checks.equal("what nobody has asked to publish is not there", status(authority.http_port, "a.example", "/.well-known/acme-challenge/x"), 404)
+    checks.check("no root vouches for what it presents until then", not serving.is_trusted("a.example"))
+    checks.equal("a token that was not published is not there", status(authority.http_port, "a.example", "/.well-known/acme-challenge/x"), 404)
     checks.equal("everything else is as configured", status(authority.http_port, "plain.example", "/"), 401)
     before = serving.connect("a.example")
     authority.refusals = [Problem(400, "badNonce")]

@@ -1,7 +1,7 @@
 //! The thread that orders certificates, renews them, and waits in between. Authorities may take minutes, and disks seconds: nothing else
 //! waits for it.
 
-use super::{Order, Shared, store};
+use super::{Order, OrderBook, store};
 use crate::log::Log;
 use lws_acme::{
     Backoff, CertificateKey, ChallengeKind, Issuance, Method, OrderRequest, RESPONSE_BYTES_MAX, Response,
@@ -26,20 +26,20 @@ const SLEEP_MAX: Duration = Duration::from_secs(60 * 60);
 const RENEWAL_PAUSE_MIN: Duration = Duration::from_secs(60 * 60);
 
 /// Orders and renews what is wanted, for ever.
-pub(super) fn keep(shared: &Shared, log: Option<Log>) {
-    let mut keeper = Keeper { shared, log, plans: HashMap::new() };
+pub(super) fn keep(book: &OrderBook, log: Option<Log>) {
+    let mut keeper = Keeper { book, log, plans: HashMap::new() };
     loop {
-        let (orders, changes) = shared.orders();
+        let (orders, changes) = book.orders();
         match keeper.next(&orders) {
             Some((order, sleep)) if sleep.is_zero() => keeper.attend(order),
-            Some((_, sleep)) => shared.wait(changes, sleep.min(SLEEP_MAX)),
-            None => shared.wait(changes, SLEEP_MAX),
+            Some((_, sleep)) => book.wait(changes, sleep.min(SLEEP_MAX)),
+            None => book.wait(changes, SLEEP_MAX),
         }
     }
 }
 
 struct Keeper<'a> {
-    shared: &'a Shared,
+    book: &'a OrderBook,
     log: Option<Log>,
     /// By the files of the certificates.
     plans: HashMap<PathBuf, Plan>,
@@ -88,7 +88,7 @@ impl Keeper<'_> {
     fn attend(&mut self, order: &Order) {
         let names = order.acme.domains.join(", ");
         self.say(format_args!("a certificate for {names} is being ordered at {}", order.acme.directory));
-        let result = issue(&order.acme, self.shared);
+        let result = issue(&order.acme, self.book);
         let now = SystemTime::now();
         let plan = self.plan(order, now);
         let wait = match result.and_then(|identity| Ok(order.slot.replace(&identity)?)) {
@@ -148,14 +148,14 @@ fn span(duration: Duration) -> String {
 }
 
 /// Orders one certificate, and keeps it.
-fn issue(acme: &Acme, shared: &Shared) -> Result<Identity, NotIssued> {
+fn issue(acme: &Acme, book: &OrderBook) -> Result<Identity, NotIssued> {
     store::check(acme)?;
     let account = store::account_key(acme)?;
     let key = CertificateKey::generate()?;
     let csr = key.request(&acme.domains)?;
     let mut issuance = Issuance::new(order_of(acme), account, csr);
     let mut client = Runtime::new(options(acme.directory_authorities.as_deref()))?;
-    let mut published = Published { shared, validation: None };
+    let mut published = Published { book, validation: None };
     let chain = loop {
         match issuance.step() {
             Step::Send(request) => {
@@ -246,7 +246,7 @@ fn send(client: &mut Runtime, request: &lws_acme::Request, issuance: &mut Issuan
 
 /// What authorities may ask for at the moment. It is withdrawn when this goes.
 struct Published<'a> {
-    shared: &'a Shared,
+    book: &'a OrderBook,
     validation: Option<Validation>,
 }
 
@@ -255,18 +255,18 @@ impl Published<'_> {
         self.withdraw();
         self.validation = Some(validation.clone());
         if validation.kind == ChallengeKind::Http01 {
-            self.shared.tokens.insert(&validation.token, &validation.key_authorization);
+            self.book.tokens.insert(&validation.token, &validation.key_authorization);
             return Ok(());
         }
         let (certificate, key) = validation.certificate().map_err(io::Error::other)?;
-        let validations = &self.shared.validations;
+        let validations = &self.book.validations;
         validations.insert(&validation.domain, certificate, key).map_err(io::Error::other)
     }
 
     fn withdraw(&mut self) {
         if let Some(validation) = self.validation.take() {
-            self.shared.tokens.remove(&validation.token);
-            self.shared.validations.remove(&validation.domain);
+            self.book.tokens.remove(&validation.token);
+            self.book.validations.remove(&validation.domain);
         }
     }
 }

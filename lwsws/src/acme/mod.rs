@@ -26,7 +26,7 @@ const CHALLENGES: &str = "/.well-known/acme-challenge";
 
 /// The orders of one configuration.
 pub(crate) struct Orders {
-    shared: Arc<Shared>,
+    book: Arc<OrderBook>,
     orders: Vec<Order>,
 }
 
@@ -42,17 +42,17 @@ struct Order {
 
 /// What the orders of all configurations of this process share.
 #[derive(Default)]
-struct Shared {
+struct OrderBook {
     tokens: Tokens,
     validations: Validations,
-    wanted: Mutex<Wanted>,
+    wanted: Mutex<WantedOrders>,
     /// Other certificates are wanted.
     changed: Condvar,
 }
 
 /// What the keeper has to see to.
 #[derive(Default)]
-struct Wanted {
+struct WantedOrders {
     orders: Vec<Order>,
     /// How often that has changed.
     changes: u64,
@@ -71,7 +71,7 @@ impl Orders {
     /// # Errors
     /// The system has no random numbers for a key.
     pub(crate) fn after(before: Option<&Self>, config: &Config) -> io::Result<Self> {
-        let shared = before.map(|before| Arc::clone(&before.shared)).unwrap_or_default();
+        let book = before.map(|before| Arc::clone(&before.book)).unwrap_or_default();
         let mut orders: Vec<Order> = Vec::new();
         for acme in config.vhosts.iter().filter_map(|vhost| vhost.acme.as_ref()) {
             // Hosts of one file are equal in everything else: it was said when the configuration was read.
@@ -80,7 +80,7 @@ impl Orders {
                 orders.push(Order::new(acme, known)?);
             }
         }
-        Ok(Self { shared, orders })
+        Ok(Self { book, orders })
     }
 
     fn of_file(&self, file: &PathBuf) -> Option<&Order> {
@@ -94,7 +94,7 @@ impl Orders {
 
     /// What TLS answers authorities with that validate domains.
     pub(crate) fn validations(&self) -> Validations {
-        self.shared.validations.clone()
+        self.book.validations.clone()
     }
 
     /// Whether some domain is validated by http-01.
@@ -105,7 +105,7 @@ impl Orders {
     /// Adds what answers requests of authorities, if some domain is validated so. It comes before all mounts, and asks for no password.
     pub(crate) fn add_route(&self, site: &mut Site) {
         if self.answer_requests() {
-            let tokens = self.shared.tokens.clone();
+            let tokens = self.book.tokens.clone();
             site.routes
                 .push(Route::get(CHALLENGES, move |request: &Request<'_>| tokens.answer(request.path())));
         }
@@ -113,15 +113,15 @@ impl Orders {
 
     /// Has certificates ordered and renewed from now on: these, and no others.
     pub(crate) fn keep(&self, log: Option<&Log>) {
-        let mut wanted = self.shared.wanted();
+        let mut wanted = self.book.wanted();
         wanted.orders.clone_from(&self.orders);
         wanted.changes += 1;
-        self.shared.changed.notify_all();
+        self.book.changed.notify_all();
         if wanted.is_kept || self.orders.is_empty() {
             return;
         }
-        let (shared, log) = (Arc::clone(&self.shared), log.cloned());
-        let started = thread::Builder::new().name("acme".into()).spawn(move || keeper::keep(&shared, log));
+        let (book, log) = (Arc::clone(&self.book), log.cloned());
+        let started = thread::Builder::new().name("acme".into()).spawn(move || keeper::keep(&book, log));
         match started {
             Ok(_) => wanted.is_kept = true,
             Err(error) => eprintln!("lwsws: no certificate can be ordered: no thread: {error}"),
@@ -152,8 +152,8 @@ impl Order {
     }
 }
 
-impl Shared {
-    fn wanted(&self) -> MutexGuard<'_, Wanted> {
+impl OrderBook {
+    fn wanted(&self) -> MutexGuard<'_, WantedOrders> {
         // It is replaced as a whole.
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -166,7 +166,7 @@ impl Shared {
 
     /// Returns when the orders have changed more often, or when the time is over.
     fn wait(&self, changes: u64, timeout: Duration) {
-        let is_same = |wanted: &mut Wanted| wanted.changes == changes;
+        let is_same = |wanted: &mut WantedOrders| wanted.changes == changes;
         // Why it returns is looked at anew.
         let _ = self.changed.wait_timeout_while(self.wanted(), timeout, is_same);
     }

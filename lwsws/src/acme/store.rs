@@ -1,4 +1,4 @@
-//! The files of a state directory: keys of accounts, and certificates with their keys. Nobody but the server's user may read them, and a
+//! The files of a state directory: keys of accounts, and certificates with their keys. Only the server's user may read them, and a
 //! file is replaced as a whole or not at all.
 
 use lws_acme::{AccountKey, KeyError};
@@ -32,7 +32,7 @@ pub(super) fn load(acme: &Acme) -> io::Result<Option<Kept>> {
     Ok(Some(Kept { slot, is_as_ordered: text.starts_with(&heading(acme)) }))
 }
 
-/// Keeps a certificate and its key, both as PEM, in one file: whoever reads it has what belongs together.
+/// Keeps a certificate and its key, both as PEM, in one file, so that a reader has what belongs together.
 ///
 /// # Errors
 /// It cannot be written. What was kept before still is.
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_read_again_and_is_nobody_elses() -> io::Result<()> {
+    fn what_is_kept_is_read_again_and_only_the_server_may_read_it() -> io::Result<()> {
         let folder = std::env::temp_dir().join(format!("lwsws-acme-{}", std::process::id()));
         let acme = acme(&folder, "");
         assert!(load(&acme)?.is_none() && !acme.state_directory.exists());
