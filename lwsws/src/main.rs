@@ -24,6 +24,8 @@ mod record;
 mod reload;
 mod signals;
 mod sys;
+#[cfg(feature = "tracing")]
+mod trace;
 mod upgrade;
 
 use admin::{Admin, AdminAddress, Operated, Reloads};
@@ -113,6 +115,8 @@ struct PreparedServer {
 fn serve(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result<()> {
     // Before anything that takes time: a signal that comes early must neither end the program nor be lost.
     let requests = signals::Requests::collect()?;
+    #[cfg(feature = "tracing")]
+    arguments.trace.begin()?;
     let prepared = prepare(arguments, launcher)?;
     arguments.process.take_over(launcher, prepared.pid_file.as_deref())?;
     if prepared.takes_over {

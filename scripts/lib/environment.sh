@@ -26,7 +26,7 @@ export STEP_SECONDS=3000
 # The ready hosts for other people's loops, all of which are off by default.
 LOOPS=$(printf 'lws-loop-external/%s,' async-io calloop glib libev libevent mio polling tokio)benches/loops,tests/loops
 # And the helpers of a server that bring a dependency, with the door for tests.
-LOOPS+=,lws-server/full,lws-server/fuzz,lwsws/acme
+LOOPS+=,lws-server/full,lws-server/fuzz,lws-server/tracing,lwsws/acme,lwsws/tracing
 export LOOPS
 
 # Builds the examples of all crates, as the step `tests` does.

@@ -641,7 +641,7 @@ fn comments_use_the_words_of_the_field() {
 }
 
 /// Names that several types of one crate share, and why each is read with what stands before it.
-const SHARED_TYPE_NAMES: [(&str, &str, &str); 22] = [
+const SHARED_TYPE_NAMES: [(&str, &str, &str); 23] = [
     ("lws-client", "Context", "of a reply and of a WebSocket: `lws_client::Context`, `ws::Context`"),
     ("lws-client", "Decoder", "one with the feature `decompress`, and one without"),
     ("lws-files", "Listed", "an entity tag of a list, and an entry of a directory"),
@@ -671,6 +671,7 @@ const SHARED_TYPE_NAMES: [(&str, &str, &str); 22] = [
     ("lws-server", "Host", "of the client in a server, and of a test"),
     ("lws-server", "Outbox", "the messages of a handler, and of the client in a server"),
     ("lws-server", "Step", "of resolving a request, and of changing sites"),
+    ("lws-server", "Spans", "one with the feature `tracing`, and one without"),
     ("lwsws", "Orders", "one with the feature `acme`, and one without"),
 ];
 

@@ -26,17 +26,20 @@ impl App {
         key: Option<StreamKey>,
         cause: Cause,
     ) {
+        self.state.spans.ended(cx.connection(), cause);
         match std::mem::take(&mut state.phase) {
             StreamPhase::Panicked { .. } => {}
             // A request that was refused before it could be understood.
             StreamPhase::Idle => {
-                self.log(|| access::not_understood(self.arrival(cx, key), status_of(cause), cause.name()));
+                self.log(cx, || {
+                    access::not_understood(self.arrival(cx, key), status_of(cause), cause.name())
+                });
             }
             StreamPhase::Http(http) => self.on_exchange_closed(cx, http, key, cause),
             StreamPhase::Guarded(guarded) => self.on_exchange_closed(cx, guarded.http, key, cause),
             StreamPhase::WebSocket(mut websocket) => {
                 self.leave(&websocket);
-                self.log_end(&websocket, close_code(cause), cause.name());
+                self.log_end(cx, &websocket, close_code(cause), cause.name());
                 let subject = Subject { route: websocket.route, key };
                 websocket.handler.close(&mut Context::new(cx, &mut self.state, subject, None), cause);
             }
@@ -64,7 +67,7 @@ impl App {
         http.counters.count_request(http.asked, status, bytes, cx.now() - http.begun);
         if let Some(entry) = http.entry {
             let cause = if http.tally.panicked { "panic" } else { cause.name() };
-            self.log(|| entry.exchange(&http.tally, cause));
+            self.log(cx, || entry.exchange(&http.tally, cause));
         }
         // Behind what is counted, which has to be right where the handler panics.
         if let Some(mut handler) = handler {
@@ -73,10 +76,16 @@ impl App {
     }
 
     /// The record of the end of a WebSocket.
-    fn log_end(&self, websocket: &WebSocketStream, close_code: Option<u16>, cause: &'static str) {
+    fn log_end(
+        &self,
+        cx: &Lent<'_>,
+        websocket: &WebSocketStream,
+        close_code: Option<u16>,
+        cause: &'static str,
+    ) {
         if let Some(logged) = &websocket.logged {
             let sent = websocket.sent;
-            self.log(|| {
+            self.log(cx, || {
                 logged.end(u64::from(sent.text) + u64::from(sent.binary), sent.octets, close_code, cause)
             });
         }
@@ -118,7 +127,7 @@ impl App {
             }
             StreamPhase::WebSocket(websocket) => {
                 self.leave(&websocket);
-                self.log_end(&websocket, None, "panic");
+                self.log_end(cx, &websocket, None, "panic");
                 panics::discard(websocket.handler);
                 StreamPhase::Panicked { websocket: true }
             }

@@ -32,7 +32,7 @@ impl Orders {
         Validations::default()
     }
 
-    pub(crate) fn answer_requests(&self) -> bool {
+    pub(crate) fn answers_requests(&self) -> bool {
         false
     }
 

@@ -98,13 +98,13 @@ impl Orders {
     }
 
     /// Whether some domain is validated by http-01.
-    pub(crate) fn answer_requests(&self) -> bool {
+    pub(crate) fn answers_requests(&self) -> bool {
         self.orders.iter().any(|order| order.acme.challenge == AcmeChallenge::Http01)
     }
 
     /// Adds what answers requests of authorities, if some domain is validated so. It comes before all mounts, and asks for no password.
     pub(crate) fn add_route(&self, site: &mut Site) {
-        if self.answer_requests() {
+        if self.answers_requests() {
             let tokens = self.book.tokens.clone();
             site.routes
                 .push(Route::get(CHALLENGES, move |request: &Request<'_>| tokens.answer(request.path())));

@@ -128,7 +128,7 @@ impl Reloader {
         // A global value may show in every site.
         let all = plan.changes.iter().any(|change| matches!(change, Change::Global { .. }));
         // And so does one host whose domains an authority validates at whichever host it reaches.
-        let all = all || served.orders().answer_requests() != self.served.orders().answer_requests();
+        let all = all || served.orders().answers_requests() != self.served.orders().answers_requests();
         let is_changed =
             |index: usize, old: usize| all || served.is_first(index) != self.served.is_first(old);
         let fates = Plan::fates(self.served.config(), served.config()).into_iter().enumerate();
