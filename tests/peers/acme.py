@@ -15,7 +15,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from acme_authority import AcmeAuthority, Problem, names_of
+from acme_authority import AcmeAuthority, Pebble, Problem, names_of
 from certificates import openssl
 from checks import Checks, free_port, server_binary, server_options, wait_for_port
 
@@ -28,7 +28,7 @@ SECONDS = 30
 class Serving:
     """The program with a configuration in a folder of its own: a host for http-01 at one port, hosts with TLS at another."""
 
-    def __init__(self, folder: Path, authority: AcmeAuthority) -> None:
+    def __init__(self, folder: Path, authority: AcmeAuthority | Pebble) -> None:
         self.folder, self.authority = folder, authority
         self.state = folder / "state"
         self.log = folder / "log"
@@ -47,7 +47,7 @@ class Serving:
     def order(self, name: str, challenge: str, *domains: str) -> None:
         """A host with a certificate of the authority."""
         names = ", ".join(f'"{domain}"' for domain in domains or (name,))
-        acme = (f'"acme": {{ "directory": "{self.authority.base}/directory", "directory-ca": "{self.authority.root.root}", "terms-agreed": 1, '
+        acme = (f'"acme": {{ "directory": "{self.authority.directory_url}", "directory-ca": "{self.authority.directory_ca}", "terms-agreed": 1, '
                 f'"state-directory": "{self.state}", "contact": "mailto:admin@a.example", "challenge": "{challenge}", "domains": [ {names} ] }}')
         mount = f'{{ "mountpoint": "/", "origin": "file://{self.folder}/www", "default": "index.html" }}'
         self.write(name, f'"name": "{name}", "port": {self.authority.tls_port}, "noipv6": 1, {acme}, "mounts": [ {mount} ]')
@@ -75,7 +75,7 @@ class Serving:
         self.output.close()
 
     def connect(self, name: str, verified: bool = False) -> ssl.SSLSocket:
-        context = ssl.create_default_context(cafile=self.authority.root.root)
+        context = ssl.create_default_context(cafile=self.authority.issuer)
         if not verified:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return context.wrap_socket(socket.create_connection(("127.0.0.1", self.authority.tls_port), timeout=SECONDS), server_hostname=name)
@@ -167,7 +167,7 @@ def one_that_is_kept(serving: Serving, authority: AcmeAuthority) -> None:
     authority.open.clear()
     key, chain = stale(authority.folder, authority, "d.example")
     serving.order("d.example", "http-01")
-    heading = f"Directory: {authority.base}/directory\nDomains: d.example\n"
+    heading = f"Directory: {authority.directory_url}\nDomains: d.example\n"
     (serving.state / "d.example.pem").write_text(heading + key + chain)
     serving.start()
     checks.check("what is kept is presented at once", serving.is_trusted("a.example") and serving.is_trusted("b.example"))
@@ -179,22 +179,43 @@ def one_that_is_kept(serving: Serving, authority: AcmeAuthority) -> None:
     checks.equal("what is good is not ordered again", len(authority.orders), orders + 1)
 
 
+def with_our_authority(folder: Path) -> None:
+    authority = AcmeAuthority(folder / "authority", free_port(), free_port())
+    serving = Serving(folder / "served", authority)
+    with checks.scenario("a first certificate"):
+        first_certificate(serving, authority)
+        a_host_that_comes(serving, authority)
+        serving.stop()
+    with checks.scenario("a certificate that is kept"):
+        one_that_is_kept(serving, authority)
+        serving.stop()
+    serving.child.kill()
+    checks.equal("nothing was wrong with any request", authority.wrong, [])
+    authority.close()
+
+
+def with_pebble(folder: Path) -> None:
+    """The same by an authority that others wrote, which is stricter than it has to be."""
+    authority = Pebble(folder / "authority", free_port(), free_port())
+    serving = Serving(folder / "served", authority)
+    with checks.scenario("Pebble"):
+        for name, challenge in (("a.example", "http-01"), ("b.example", "tls-alpn-01")):
+            serving.order(name, challenge, name, f"www.{name}")
+        serving.start()
+        for name in ("a.example", "b.example"):
+            log = (folder / "authority" / "pebble.log").read_text()
+            checks.check(f"Pebble issues a certificate for {name}", serving.said(f"the certificate for {name}, www.{name} is presented now"), serving.log.read_text() + log[-400:])
+            checks.check(f"which is presented: {name}", serving.is_trusted(name) and serving.is_trusted(f"www.{name}"))
+    serving.stop()
+    authority.close()
+
+
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        for name in ("authority", "served"):
-            os.mkdir(Path(folder, name))
-        authority = AcmeAuthority(Path(folder, "authority"), free_port(), free_port())
-        serving = Serving(Path(folder, "served"), authority)
-        with checks.scenario("a first certificate"):
-            first_certificate(serving, authority)
-            a_host_that_comes(serving, authority)
-            serving.stop()
-        with checks.scenario("a certificate that is kept"):
-            one_that_is_kept(serving, authority)
-            serving.stop()
-        serving.child.kill()
-        checks.equal("nothing was wrong with any request", authority.wrong, [])
-        authority.close()
+    for scenario in (with_our_authority, with_pebble):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("authority", "served"):
+                os.mkdir(Path(folder, name))
+            scenario(Path(folder))
     checks.finish()
 
 

@@ -10,16 +10,19 @@ import base64
 import hashlib
 import http.client
 import json
+import os
 import secrets
 import socket
 import ssl
 import subprocess
 import threading
+import urllib.request
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from certificates import Authority, openssl
+from checks import free_port, wait_for_port
 
 #: What stands before the point of a public key on P-256, to make it a SubjectPublicKeyInfo. RFC 5480 §2.
 P256 = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
@@ -75,6 +78,9 @@ class AcmeAuthority:
         context.load_cert_chain(certificate, key)
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.base = f"https://localhost:{self.server.server_port}"
+        self.directory_url = f"{self.base}/directory"
+        #: What vouches for the directory, and for what is issued.
+        self.directory_ca = self.issuer = self.root.root
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def handler(authority) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - the inner class has a self of its own
@@ -301,3 +307,41 @@ def names_of(certificate: bytes) -> set[str]:
     """The names that a certificate is for."""
     shown = subprocess.run(["openssl", "x509", "-inform", "DER", "-noout", "-ext", "subjectAltName"], input=certificate, check=True, capture_output=True)
     return {word.strip().removeprefix("DNS:") for line in shown.stdout.decode().splitlines() if "DNS:" in line for word in line.split(",")}
+
+
+class Pebble:
+    """Let's Encrypt's authority for tests, with the name server that belongs to it: every name is the loopback address."""
+
+    def __init__(self, folder: Path, http_port: int, tls_port: int) -> None:
+        self.http_port, self.tls_port = http_port, tls_port
+        names, names_management, port, management = (free_port() for _ in range(4))
+        root = Authority(folder, "directory root")
+        certificate, key = root.issue("directory", "localhost")
+        configuration = folder / "pebble.json"
+        configuration.write_text(json.dumps({"pebble": {
+            "listenAddress": f"127.0.0.1:{port}", "managementListenAddress": f"127.0.0.1:{management}", "certificate": str(certificate),
+            "privateKey": str(key), "httpPort": http_port, "tlsPort": tls_port, "ocspResponderURL": "",
+        }}))
+        off = [f"-{kind}=" for kind in ("http01", "https01", "tlsalpn01")]
+        servers = [
+            ["pebble-challtestsrv", "-defaultIPv4=127.0.0.1", "-defaultIPv6=", f"-dns01=127.0.0.1:{names}", f"-management=127.0.0.1:{names_management}", *off],
+            ["pebble", "-config", str(configuration), "-dnsserver", f"127.0.0.1:{names}", "-strict"],
+        ]
+        # Every fifth nonce is refused, and no authorization is used again.
+        environment = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "20", "PEBBLE_AUTHZREUSE": "0"}
+        self.log = open(folder / "pebble.log", "wb")
+        self.children = [subprocess.Popen(server, env=environment, stdout=self.log, stderr=self.log) for server in servers]
+        wait_for_port(names_management, self.children[0])
+        wait_for_port(management, self.children[1])
+        self.directory_url = f"https://localhost:{port}/dir"
+        self.directory_ca = root.root
+        context = ssl.create_default_context(cafile=root.root)
+        with urllib.request.urlopen(f"https://localhost:{management}/roots/0", context=context) as response:
+            self.issuer = folder / "issuer.pem"
+            self.issuer.write_bytes(response.read())
+
+    def close(self) -> None:
+        for child in self.children:
+            child.terminate()
+            child.wait(10)
+        self.log.close()

@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -88,7 +89,9 @@ impl Keeper<'_> {
     fn attend(&mut self, order: &Order) {
         let names = order.acme.domains.join(", ");
         self.say(format_args!("a certificate for {names} is being ordered at {}", order.acme.directory));
-        let result = issue(&order.acme, self.book);
+        // A fault in it costs one attempt, and not all that are to come.
+        let issued = panic::catch_unwind(AssertUnwindSafe(|| issue(&order.acme, self.book)));
+        let result = issued.unwrap_or_else(|_| Err("ordering it has panicked".into()));
         let now = SystemTime::now();
         let plan = self.plan(order, now);
         let wait = match result.and_then(|identity| Ok(order.slot.replace(&identity)?)) {
