@@ -7,7 +7,7 @@ use lws_proto::http::Head;
 use lws_proto::{Cause, StreamKey};
 
 #[derive(Debug, Default)]
-pub(crate) struct Spans;
+pub(crate) struct Spans {}
 
 impl Spans {
     #[inline(always)]

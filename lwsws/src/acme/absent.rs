@@ -15,8 +15,16 @@ impl Orders {
     /// # Errors
     /// It has some.
     pub(crate) fn after(_: Option<&Self>, config: &Config) -> io::Result<Self> {
+        Self::check(config).map(|()| Self)
+    }
+
+    /// Whether the orders of a configuration can be placed.
+    ///
+    /// # Errors
+    /// It has some.
+    pub(crate) fn check(config: &Config) -> io::Result<()> {
         match config.vhosts.iter().find(|vhost| vhost.acme.is_some()) {
-            None => Ok(Self),
+            None => Ok(()),
             Some(vhost) => {
                 let why = "this program was built without \"acme\": cargo build --features acme";
                 Err(io::Error::other(format!("{}: {why}", vhost.location)))

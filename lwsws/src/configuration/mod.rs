@@ -12,6 +12,7 @@ use reload::Source;
 
 pub(crate) use reload::Reloader;
 
+use crate::acme::Orders;
 use crate::log::Log;
 use crate::privileges;
 use clap::Args;
@@ -141,7 +142,8 @@ fn test(folder: &Path, options: &Options) -> ExitCode {
         eprintln!("lwsws: {} cannot be served as it is", folder.display());
         return ExitCode::FAILURE;
     }
-    if let Err(error) = limits::check(&config, &Limits::default()) {
+    let checked = limits::check(&config, &Limits::default()).and_then(|()| Orders::check(&config));
+    if let Err(error) = checked {
         eprintln!("lwsws: {error}");
         return ExitCode::FAILURE;
     }
