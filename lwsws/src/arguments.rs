@@ -164,6 +164,9 @@ pub(crate) struct Arguments {
     #[cfg(feature = "record")]
     #[command(flatten)]
     pub(crate) record: crate::record::RecordArguments,
+    #[cfg(feature = "tracing")]
+    #[command(flatten)]
+    pub(crate) trace: crate::trace::TraceArguments,
 
     /// Seconds that connections get to end in
     #[arg(long, value_name = "SECS", default_value_t = 10)]

@@ -432,7 +432,7 @@ fn dependencies(manifest: &str) -> Vec<&str> {
 /// From the bottom to the top. A crate depends on those above its own line only.
 const FLOORS: [&[&str]; 7] = [
     &["lws-proto"],
-    &["lws-record", "lws-files", "lws-config", "lws-loop-external"],
+    &["lws-record", "lws-files", "lws-config", "lws-acme", "lws-loop-external"],
     &["lws-loop-poll", "lws-loop-uring", "lws-loop-uv", "lws-tls"],
     &["lws-loop-conformance", "lws-client"],
     &["lws-server"],
@@ -642,7 +642,7 @@ fn comments_use_the_words_of_the_field() {
 }
 
 /// Names that several types of one crate share, and why each is read with what stands before it.
-const SHARED_TYPE_NAMES: [(&str, &str, &str); 21] = [
+const SHARED_TYPE_NAMES: [(&str, &str, &str); 23] = [
     ("lws-client", "Context", "of a reply and of a WebSocket: `lws_client::Context`, `ws::Context`"),
     ("lws-client", "Decoder", "one with the feature `decompress`, and one without"),
     ("lws-files", "Listed", "an entity tag of a list, and an entry of a directory"),
@@ -672,6 +672,8 @@ const SHARED_TYPE_NAMES: [(&str, &str, &str); 21] = [
     ("lws-server", "Host", "of the client in a server, and of a test"),
     ("lws-server", "Outbox", "the messages of a handler, and of the client in a server"),
     ("lws-server", "Step", "of resolving a request, and of changing sites"),
+    ("lws-server", "Spans", "one with the feature `tracing`, and one without"),
+    ("lwsws", "Orders", "one with the feature `acme`, and one without"),
 ];
 
 /// The names of types that a crate declares more than once, outside of its tests.

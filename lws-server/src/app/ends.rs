@@ -26,6 +26,7 @@ impl App {
         key: Option<StreamKey>,
         cause: Cause,
     ) {
+        self.state.spans.ended(cx.connection(), cause);
         // Most are exchanges, which are not moved.
         if let StreamPhase::Http(http) = &mut state.phase {
             let (handler, route) = (self.count_closed(cx, http, cause), http.route);
@@ -36,7 +37,9 @@ impl App {
             StreamPhase::Http(_) | StreamPhase::Panicked { .. } => {}
             // A request that was refused before it could be understood.
             StreamPhase::Idle => {
-                self.log(|| access::not_understood(self.arrival(cx, key), status_of(cause), cause.name()));
+                self.log(cx, || {
+                    access::not_understood(self.arrival(cx, key), status_of(cause), cause.name())
+                });
             }
             StreamPhase::Guarded(mut guarded) => {
                 let subject = Subject { route: guarded.http.route, key };
@@ -46,7 +49,7 @@ impl App {
             }
             StreamPhase::WebSocket(mut websocket) => {
                 self.leave(&websocket);
-                self.log_end(&websocket, close_code(cause), cause.name());
+                self.log_end(cx, &websocket, close_code(cause), cause.name());
                 let subject = Subject { route: websocket.route, key };
                 websocket.handler.close(&mut Context::new(cx, &mut self.state, subject, None), cause);
             }
@@ -73,7 +76,7 @@ impl App {
         http.counters.count_request(http.asked, status, bytes, cx.now() - http.begun);
         if let Some(entry) = http.entry.take() {
             let cause = if http.tally.panicked { "panic" } else { cause.name() };
-            self.log(|| entry.exchange(&http.tally, cause));
+            self.log(cx, || entry.exchange(&http.tally, cause));
         }
         http.handler.take()
     }
@@ -92,10 +95,16 @@ impl App {
     }
 
     /// The record of the end of a WebSocket.
-    fn log_end(&self, websocket: &WebSocketStream, close_code: Option<u16>, cause: &'static str) {
+    fn log_end(
+        &self,
+        cx: &Lent<'_>,
+        websocket: &WebSocketStream,
+        close_code: Option<u16>,
+        cause: &'static str,
+    ) {
         if let Some(logged) = &websocket.logged {
             let sent = websocket.sent;
-            self.log(|| {
+            self.log(cx, || {
                 logged.end(sent.messages.map(u64::from).iter().sum(), sent.octets, close_code, cause)
             });
         }
@@ -137,7 +146,7 @@ impl App {
             }
             StreamPhase::WebSocket(websocket) => {
                 self.leave(&websocket);
-                self.log_end(&websocket, None, "panic");
+                self.log_end(cx, &websocket, None, "panic");
                 panics::discard(websocket.handler);
                 StreamPhase::Panicked { websocket: true }
             }

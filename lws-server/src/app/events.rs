@@ -91,6 +91,8 @@ impl App {
     ) {
         let key = stream.key();
         state.key = Some(key);
+        let protocol = if matches!(stream, Established::Raw(_)) { "raw" } else { "WebSocket" };
+        self.state.spans.switched(cx.connection(), protocol);
         if let (StreamPhase::Idle, Established::Raw(_)) = (&state.phase, &stream) {
             // What its listener takes for no HTTP.
             let endpoint = self.state.sites.listener(listener).and_then(|listener| listener.raw.clone());

@@ -72,6 +72,7 @@ impl App {
         self.state.counters.requests += 1;
         self.state.counters.in_flight += 1;
         state.key = Some(stream.key());
+        self.state.spans.requested(self.state.shard, cx.connection(), stream.key(), &head);
         let entry = self.entry(cx, stream.key(), &head);
         let begun = cx.now();
         let asked = RequestLabels::new(head.version(), head.method());
@@ -168,8 +169,8 @@ impl App {
 
     #[inline]
     fn entry(&self, cx: &Lent<'_>, key: StreamKey, head: &Head<'_>) -> Option<Box<LoggedRequest>> {
-        let log = self.state.observers.log.as_ref();
-        log.map(|_| LoggedRequest::new(self.arrival(cx, Some(key)), head))
+        let is_wanted = self.state.observers.log.is_some() || self.state.spans.has(cx.connection());
+        is_wanted.then(|| LoggedRequest::new(self.arrival(cx, Some(key)), head))
     }
 
     /// Has an endpoint answer a request.
@@ -257,7 +258,7 @@ impl App {
         let logged = http.entry.take().map(|mut entry| {
             let tally = Tally { status, ..Tally::default() };
             entry.first_byte = Some(cx.now() - http.begun);
-            self.log(|| entry.exchange(&tally, "websocket"));
+            self.log(cx, || entry.exchange(&tally, "websocket"));
             LoggedWebSocket::new(entry, status)
         });
         let counters = Rc::clone(&http.counters);

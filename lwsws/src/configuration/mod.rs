@@ -12,6 +12,8 @@ use reload::{Current, Source};
 
 pub(crate) use reload::Reloader;
 
+use crate::acme::Orders;
+use crate::log::Log;
 use crate::plugins;
 use crate::privileges;
 use clap::Args;
@@ -171,7 +173,8 @@ impl ConfigurationArguments {
             eprintln!("lwsws: {} cannot be served as it is", folder.display());
             return ExitCode::FAILURE;
         }
-        if let Err(error) = limits::check(&config, &Limits::default()) {
+        let checked = limits::check(&config, &Limits::default()).and_then(|()| Orders::check(&config));
+        if let Err(error) = checked {
             return complain(error);
         }
         let names = registry.map(|registry| plugins::names(&registry)).unwrap_or_default();
@@ -254,6 +257,11 @@ impl Served {
     /// TLS of all listeners, whose certificates may be read again.
     pub(crate) fn tls(&self) -> Vec<lws_server::tls::Server> {
         self.prepared.tls().cloned().collect()
+    }
+
+    /// Has the certificates ordered and renewed that come from authorities.
+    pub(crate) fn keep_certificates(&self, log: Option<&Log>) {
+        self.prepared.orders().keep(log);
     }
 
     /// Descriptors that the process may have, if the configuration says how many.

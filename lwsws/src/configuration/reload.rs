@@ -6,6 +6,7 @@
 
 use super::sites::{self, Prepared};
 use super::{count, read, say};
+use crate::log::Log;
 use lws_config::{Change, Config, Fate, Options, Plan};
 use lws_server::tls::{self, Update};
 use lws_server::{Handle, Limits, SiteChanges, SiteId};
@@ -148,6 +149,8 @@ impl Reloader {
     fn steps(&self, plan: &Plan, served: &Prepared, done: &mut Vec<String>) -> Vec<Fate> {
         // A global value may show in every site.
         let all = plan.changes.iter().any(|change| matches!(change, Change::Global { .. }));
+        // And so does one host whose domains an authority validates at whichever host it reaches.
+        let all = all || served.orders().answers_requests() != self.served.orders().answers_requests();
         let is_changed =
             |index: usize, old: usize| all || served.is_first(index) != self.served.is_first(old);
         let fates = Plan::fates(self.served.config(), served.config()).into_iter().enumerate();
@@ -210,6 +213,11 @@ impl Reloader {
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
+    }
+
+    /// Has the certificates ordered and renewed that come from authorities by the configuration that is served now.
+    pub(crate) fn keep_certificates(&self, log: Option<&Log>) {
+        self.served.orders().keep(log);
     }
 
     /// TLS of all listeners.

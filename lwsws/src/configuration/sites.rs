@@ -6,9 +6,10 @@ use super::limits;
 use super::programs;
 use super::protocols::{self, HostProtocols, NoWebSockets};
 use super::stamp::Stamp;
+use crate::acme::Orders;
 use crate::files::passwords;
 use crate::proxy;
-use lws_config::{Cache, Config, Listen, Location, Mount, Origin, Vhost};
+use lws_config::{AcmeChallenge, Cache, Config, Listen, Location, Mount, Origin, Vhost};
 use lws_plugin::{Registry, SessionKind};
 use lws_proxy::Proxy;
 use lws_server::auth::{Basic, ForwardAuth};
@@ -70,6 +71,8 @@ pub(super) struct Prepared {
     passwords: HashMap<PathBuf, Basic>,
     /// TLS of the listeners, by the hosts that are the first there.
     tls: HashMap<usize, tls::Server>,
+    /// The certificates that come from authorities.
+    orders: Orders,
 }
 
 impl Prepared {
@@ -78,7 +81,7 @@ impl Prepared {
     /// # Errors
     /// What cannot be opened, with its place in the configuration.
     pub(super) fn new(config: Config, registry: Arc<Registry>) -> io::Result<Self> {
-        let mut prepared = Self::empty(config, registry);
+        let mut prepared = Self::empty(config, registry, None)?;
         prepared.open(None)?;
         Ok(prepared)
     }
@@ -88,7 +91,7 @@ impl Prepared {
     /// # Errors
     /// What cannot be opened, with its place in the configuration.
     pub(super) fn looked_at(config: Config, registry: Arc<Registry>) -> io::Result<Self> {
-        let mut prepared = Self::empty(config, registry);
+        let mut prepared = Self::empty(config, registry, None)?;
         let protocols =
             prepared.config.vhosts.iter().map(|vhost| HostProtocols::looked_at(vhost, &prepared.registry));
         prepared.protocols = Mutex::new(protocols.collect());
@@ -102,21 +105,22 @@ impl Prepared {
     /// # Errors
     /// What cannot be opened, with its place in the configuration.
     pub(super) fn followed_by(&self, config: Config) -> io::Result<(Self, Vec<tls::Update>)> {
-        let mut prepared = Self::empty(config, Arc::clone(&self.registry));
+        let mut prepared = Self::empty(config, Arc::clone(&self.registry), Some(self))?;
         let updates = prepared.open(Some(self))?;
         Ok((prepared, updates))
     }
 
-    fn empty(config: Config, registry: Arc<Registry>) -> Self {
-        Self {
+    fn empty(config: Config, registry: Arc<Registry>, before: Option<&Self>) -> io::Result<Self> {
+        Ok(Self {
             protocols: Mutex::default(),
             files: HashMap::new(),
             stamps: HashMap::new(),
             passwords: HashMap::new(),
             tls: HashMap::new(),
             registry,
+            orders: Orders::after(before.map(|before| &before.orders), &config)?,
             config,
-        }
+        })
     }
 
     fn open(&mut self, before: Option<&Self>) -> io::Result<Vec<tls::Update>> {
@@ -216,19 +220,23 @@ impl Prepared {
         let mut updates = Vec::new();
         for first in self.first_at_each_listener() {
             let sharing = self.sharing(first);
-            let Some(default) = identity(&self.config.vhosts[first]) else {
+            let Some(default) = self.tls_host(&self.config.vhosts[first]) else {
                 if let Some(other) = sharing.iter().find(|other| self.config.vhosts[**other].tls.is_some()) {
                     let message = "has certificates, and the first host at its port has none";
                     return Err(at(&self.config.vhosts[*other].location, &message));
                 }
                 continue;
             };
-            let mut builder = tls::Server::builder().default_host(default);
+            let mut builder =
+                tls::Server::builder().default_host(default).validations(&self.orders.validations());
             for vhost in sharing.iter().map(|index| &self.config.vhosts[*index]) {
-                let Some(host) = identity(vhost) else {
+                let Some(host) = self.tls_host(vhost) else {
                     let message = "has no certificates, and the first host at its port has some";
                     return Err(at(&vhost.location, &message));
                 };
+                for name in self.other_names(vhost) {
+                    builder = builder.host(name, host.clone());
+                }
                 builder = builder.host(&vhost.name, host);
             }
             if let Some(alpn) = self.config.vhosts[first].alpn.as_ref().or(self.config.global.alpn.as_ref()) {
@@ -246,6 +254,40 @@ impl Prepared {
             self.tls.insert(first, server);
         }
         Ok(updates)
+    }
+
+    /// The names of a host besides its own: domains that it orders a certificate for, unless they are those of another host at its port.
+    fn other_names<'a>(&'a self, vhost: &'a Vhost) -> impl Iterator<Item = &'a String> {
+        let domains = vhost.acme.as_ref().map(|acme| acme.domains.as_slice()).unwrap_or_default();
+        let at_port = || self.config.vhosts.iter().filter(|other| other.listen == vhost.listen);
+        let orders = |other: &Vhost, domain: &String| {
+            other.acme.as_ref().is_some_and(|acme| acme.domains.contains(domain))
+        };
+        let is_taken = move |domain: &String| {
+            let first = at_port().find(|other| orders(other, domain));
+            at_port().any(|other| other.name.eq_ignore_ascii_case(domain))
+                || first.is_some_and(|first| !std::ptr::eq(first, vhost))
+        };
+        domains.iter().enumerate().filter_map(move |(index, domain)| {
+            (!domains[..index].contains(domain) && !is_taken(domain)).then_some(domain)
+        })
+    }
+
+    /// The certificate of a host, with what its clients have to show.
+    fn tls_host(&self, vhost: &Vhost) -> Option<Host> {
+        let tls = vhost.tls.as_ref()?;
+        let ordered = vhost.acme.as_ref().and_then(|acme| self.orders.identity(acme));
+        let host = Host::new(ordered.unwrap_or_else(|| Identity::files(&tls.certificates, &tls.key)));
+        if !tls.client_certificate {
+            return Some(host);
+        }
+        let roots = tls.authorities.as_ref().map_or_else(Roots::system, Roots::file);
+        Some(host.client_certificates(ClientCertificates::Require(roots)))
+    }
+
+    /// The certificates that come from authorities.
+    pub(super) fn orders(&self) -> &Orders {
+        &self.orders
     }
 
     /// TLS of the listener at a place, if there is one that has TLS.
@@ -298,6 +340,7 @@ impl Prepared {
         let mut site = Site::new();
         let settings = &mut site.settings;
         settings.names = [vhost.name.clone()].into();
+        settings.names.listed.extend(self.other_names(vhost).cloned());
         settings.names.any = self.is_first(index) && !vhost.strict_host;
         settings.limits = limits::of_host(limits, &self.config.global, vhost);
         settings.strict_transport_security =
@@ -314,6 +357,7 @@ impl Prepared {
             return site;
         }
         settings.listen.push(listen);
+        self.orders.add_route(&mut site);
         if vhost.accept_as.as_fallback {
             site.raw = protocols.raw_endpoint(vhost);
         }
@@ -490,16 +534,6 @@ fn cache_control(cache: &Cache) -> CacheControl {
     }
 }
 
-fn identity(vhost: &Vhost) -> Option<Host> {
-    let tls = vhost.tls.as_ref()?;
-    let host = Host::new(Identity::files(&tls.certificates, &tls.key));
-    if !tls.client_certificate {
-        return Some(host);
-    }
-    let roots = tls.authorities.as_ref().map_or_else(Roots::system, Roots::file);
-    Some(host.client_certificates(ClientCertificates::Require(roots)))
-}
-
 fn listen(vhost: &Vhost, tls: Option<&tls::Server>) -> lws_server::Bind {
     let mut options = ListenOptions::default();
     let address = match &vhost.listen {
@@ -552,12 +586,32 @@ pub(super) fn remarks(config: &Config, registry: &Registry) -> Vec<Remark> {
     global(!given.rejected_user_agents.is_empty(), "reject-service-keywords has no effect yet");
     global(given.timeout.is_some(), "timeout-secs has no effect yet: deadlines are those of the server");
     global(given.blocking_threads.is_some(), "count-async-threads has no effect yet");
+    remarks_on_challenges(config, &mut remarks);
     for vhost in &config.vhosts {
         remarks_on_host(vhost, registry, &mut remarks);
         vhost.mounts.iter().for_each(|mount| remarks_on_mount(vhost, mount, registry, &mut remarks));
     }
     remarks.extend(protocols::unknown(config, registry));
     remarks
+}
+
+/// Domains that are validated where nothing is served.
+fn remarks_on_challenges(config: &Config, remarks: &mut Vec<Remark>) {
+    let serves = |wanted: u16, with_tls: bool| {
+        let at = |vhost: &Vhost| matches!(vhost.listen, Listen::Tcp { port, .. } if port == wanted);
+        config.vhosts.iter().any(|vhost| at(vhost) && vhost.tls.is_some() == with_tls)
+    };
+    for (vhost, acme) in config.vhosts.iter().filter_map(|vhost| Some((vhost, vhost.acme.as_ref()?))) {
+        let (port, with_tls, name) = match acme.challenge {
+            AcmeChallenge::Http01 => (80, false, "http-01"),
+            _ => (443, true, "tls-alpn-01"),
+        };
+        if !serves(port, with_tls) {
+            let message =
+                format!("authorities ask for {name} at port {port}, where no host of this kind listens");
+            remarks.push(Remark { location: Some(vhost.location.clone()), message });
+        }
+    }
 }
 
 fn remarks_on_host(vhost: &Vhost, registry: &Registry, remarks: &mut Vec<Remark>) {
