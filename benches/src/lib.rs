@@ -13,6 +13,7 @@ pub mod ceiling;
 pub mod cells;
 pub mod client;
 pub mod compare;
+pub mod fanout;
 pub mod histogram;
 pub mod hpack;
 pub mod idle;

@@ -15,6 +15,7 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
         let message = "has certificates, but \"init-ssl\" is off in \"global\"";
         report.add(Severity::Error, Some(vhost.location.clone()), message);
     }
+    shared_files(&config.vhosts, report);
     for vhost in &config.vhosts {
         hidden_mounts(vhost, report);
         unknown_protocols(vhost, report);
@@ -32,6 +33,20 @@ fn same_names(vhosts: &[Vhost], report: &mut Report) {
             report.add(Severity::Error, Some(vhost.location.clone()), message);
         } else {
             met.insert(key, vhost);
+        }
+    }
+}
+
+/// Certificates that are ordered in different ways and kept in one file.
+fn shared_files(vhosts: &[Vhost], report: &mut Report) {
+    let mut met = HashMap::new();
+    for (vhost, acme) in vhosts.iter().filter_map(|vhost| Some((vhost, vhost.acme.as_ref()?))) {
+        let first = *met.entry(acme.certificate_file()).or_insert(acme);
+        if first != acme {
+            let file = acme.certificate_file().display().to_string();
+            let message =
+                format!("{file} is that of another host, whose \"acme\" differs: name other domains first");
+            report.add(Severity::Error, Some(vhost.location.clone()), message);
         }
     }
 }

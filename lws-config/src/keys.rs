@@ -6,6 +6,7 @@ use crate::report::Severity;
 use crate::scalar::Reader;
 use crate::tree::Cursor;
 
+pub(crate) mod acme;
 pub(crate) mod global;
 pub(crate) mod limits;
 pub(crate) mod mount;
@@ -48,6 +49,8 @@ pub(crate) enum Shape {
     Limits,
     Budgets,
     Peers,
+    /// The object of `acme.rs`.
+    Acme,
     Any,
 }
 

@@ -149,6 +149,48 @@ pub enum Listen {
     },
 }
 
+/// Certificates that are ordered of an authority. RFC 8555.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
+pub struct Acme {
+    /// The URL of the authority's directory; `directory`.
+    pub directory: String,
+    /// The folder of the account's key and of the certificates; `state-directory`.
+    pub state_directory: PathBuf,
+    /// Where the authority may reach the holder of the account, as URLs; `contact`.
+    pub contacts: Vec<String>,
+    /// The names of the certificate in lower case, at least one; `domains`.
+    pub domains: Vec<String>,
+    /// How they are validated; `challenge`.
+    pub challenge: AcmeChallenge,
+    /// Whether the authority's terms of service are agreed to; `terms-agreed`.
+    pub terms_agreed: bool,
+    /// The roots that vouch for the directory, as a file; `directory-ca`. Those of the system without it.
+    pub directory_authorities: Option<PathBuf>,
+}
+
+/// How an authority validates a domain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
+pub enum AcmeChallenge {
+    /// By a TLS handshake with port 443: RFC 8737.
+    #[default]
+    #[serde(rename = "tls-alpn-01")]
+    TlsAlpn01,
+    /// By a request to port 80: RFC 8555 §8.3.
+    #[serde(rename = "http-01")]
+    Http01,
+}
+
+impl Acme {
+    /// The file of the certificate and its key: named after the first domain.
+    #[must_use]
+    pub fn certificate_file(&self) -> PathBuf {
+        let name = self.domains.first().map_or("certificate", String::as_str);
+        self.state_directory.join(format!("{name}.pem"))
+    }
+}
+
 /// A virtual host.
 #[doc(alias = "lws_vhost")]
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -163,6 +205,9 @@ pub struct Vhost {
     pub listen: Listen,
     /// Its certificates; none for plain text.
     pub tls: Option<Tls>,
+    /// Where its certificates come from, if they are ordered of an authority; `acme`, which libwebsockets does not know. `tls` names the
+    /// file that they are kept in then.
+    pub acme: Option<Acme>,
     /// `Strict-Transport-Security` on all responses; `sts`.
     pub strict_transport_security: bool,
     /// The file of the access log; `access-log`.

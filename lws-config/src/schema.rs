@@ -1,6 +1,6 @@
 //! A JSON schema of the files, for editors. It is made from the tables that read them.
 
-use crate::keys::{Action, Key, Shape, global, limits, mount, vhost};
+use crate::keys::{Action, Key, Shape, acme, global, limits, mount, vhost};
 use serde_json::{Map, Value, json};
 
 /// The schema of one file as JSON (JSON Schema 2020-12).
@@ -47,6 +47,7 @@ fn property<T>(key: &Key<T>) -> Value {
         Shape::Limits => object(limits::LIMITS),
         Shape::Budgets => object(limits::BUDGETS),
         Shape::Peers => object(limits::PEERS),
+        Shape::Acme => object(acme::KEYS),
         Shape::Any => json!({}),
     };
     property["description"] = match key.action {

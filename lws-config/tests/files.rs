@@ -1,6 +1,8 @@
 //! Whole configurations: those of programs that are in use, in their structure, and what is wrong with others.
 
-use lws_config::{Account, Change, Config, Listen, Options, Origin, Plan, Report, Severity, Upstream};
+use lws_config::{
+    Account, AcmeChallenge, Change, Config, Listen, Options, Origin, Plan, Report, Severity, Upstream,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -347,4 +349,96 @@ fn the_schema_names_every_key_with_its_meaning() {
 #[test]
 fn severities_are_in_order() {
     assert!(Severity::Warning < Severity::UnknownKey && Severity::UnknownKey < Severity::Error);
+}
+
+/// A file with one host whose certificates are ordered with these members of `acme` besides what it needs.
+fn ordered(members: &str) -> String {
+    let needed = r#""directory": "https://ca.example/directory", "state-directory": "/var/lib/lwsws", "terms-agreed": 1"#;
+    let acme = format!(r#""acme": {{ {needed} {members} }}"#);
+    format!(
+        r#"{{ "global": {{ "init-ssl": 1 }}, "vhosts": [ {{ "name": "A.example", "port": 443, {acme} }} ] }}"#
+    )
+}
+
+#[test]
+fn a_host_may_order_its_certificates() {
+    let (config, report) = text(&ordered(""));
+    assert!(!report.fails_check(), "{report}");
+    let acme = config.vhosts[0].acme.as_ref().expect("an order");
+    assert_eq!(
+        (&*acme.directory, acme.challenge),
+        ("https://ca.example/directory", AcmeChallenge::TlsAlpn01)
+    );
+    assert_eq!((&acme.domains[..], acme.terms_agreed), (&["a.example".to_owned()][..], true));
+    assert_eq!((&acme.contacts[..], &acme.directory_authorities), (&[][..], &None));
+    let file = PathBuf::from("/var/lib/lwsws/a.example.pem");
+    assert_eq!(acme.certificate_file(), file);
+    let tls = config.vhosts[0].tls.as_ref().expect("TLS");
+    assert_eq!((&tls.certificates, &tls.key), (&file, &file));
+
+    let all = r#", "challenge": "http-01", "contact": ["mailto:a@a.example", "tel:1"],
+        "domains": ["www.a.example", "a.example"], "directory-ca": "/etc/ca.pem""#;
+    let (config, report) = text(&ordered(all));
+    assert!(!report.fails_check(), "{report}");
+    let acme = config.vhosts[0].acme.as_ref().expect("an order");
+    assert_eq!((acme.challenge, acme.domains.len()), (AcmeChallenge::Http01, 2));
+    assert_eq!((acme.contacts.len(), acme.directory_authorities.is_some()), (2, true));
+    assert_eq!(acme.certificate_file(), PathBuf::from("/var/lib/lwsws/www.a.example.pem"));
+    assert!(config.to_json().contains("\"http-01\"") && lws_config::schema().contains("state-directory"));
+}
+
+#[test]
+fn what_no_certificate_can_be_ordered_with_is_an_error() {
+    let domain = |domain: &str| ordered(&format!(", \"domains\": \"{domain}\""));
+    let plugin =
+        |options: &str| host(&format!(r#""ws-protocols": [ {{ "lws-acme-client": {{ {options} }} }} ]"#));
+    let plain = "\"http://ca.example/\" is no https URL";
+    for (written, wanted) in [
+        (host("\"acme\": { }"), "/vhosts/0: \"acme\" without the \"directory\" of an authority"),
+        (host("\"acme\": { }"), "/vhosts/0: \"acme\" without a \"state-directory\""),
+        (ordered("").replace("https://ca.example/directory", "http://ca.example/"), plain),
+        (
+            ordered(", \"challenge\": \"dns-01\""),
+            "\"dns-01\" is no challenge that can be had, which are tls-alpn-01",
+        ),
+        (ordered(", \"contact\": \"a@a.example\""), "is \"mailto:a@a.example\" meant?"),
+        (ordered("").replace("A.example", "localhost"), "for \"localhost\": it has no dot"),
+        (domain("*.a.example"), "for \"*.a.example\": a wildcard is validated in the DNS"),
+        (domain("192.0.2.1"), "it is an address"),
+        (domain("2001:db8::1"), "it is an address"),
+        (domain("a..example"), "it is no name of the DNS"),
+        (domain("ä.example"), "is written as xn--"),
+        (domain("../../etc/a.b"), "it is no name of the DNS"),
+        (ordered(&format!(", \"domains\": [ {} \"a.b\" ]", "\"a.b\",".repeat(100))), "more than 100 domains"),
+        (
+            ordered("").replace("\"acme\"", "\"host-ssl-cert\": \"a\", \"host-ssl-key\": \"b\", \"acme\""),
+            "\"host-ssl-cert\" and \"host-ssl-key\" cannot stand beside \"acme\"",
+        ),
+        (plugin(""), "\"lws-acme-client\" is no protocol here: say \"acme\" in the virtual host"),
+        (
+            plugin(r#""email": "a@b", "directory-url": "x", "country": "NL", "cert-path": "/c", "odd": "1""#),
+            "\"email\" is \"contact\", with mailto: before it, \"directory-url\" is \"directory\", \"country\" is left out",
+        ),
+    ] {
+        let (_, report) = text(&written);
+        assert!(report.has_errors() && report.to_string().contains(wanted), "{written}\n{report}");
+    }
+    let (_, report) = text(&ordered("").replace("\"terms-agreed\": 1", "\"terms-agreed\": 0"));
+    assert!(!report.has_errors() && report.to_string().contains("terms of service"), "{report}");
+}
+
+#[test]
+fn two_hosts_may_share_a_certificate_and_may_not_share_its_file() {
+    let hosts = |second: &str| {
+        let first = ordered("");
+        let other = ordered(second).replace("443", "8443");
+        let (_, other) = other.split_once("\"vhosts\": [").expect("hosts");
+        first.strip_suffix("] }").expect("an end").to_owned() + "," + other
+    };
+    let (_, report) = text(&hosts(""));
+    assert!(!report.fails_check(), "{report}");
+    for second in [", \"domains\": [\"a.example\", \"b.example\"]", ", \"challenge\": \"http-01\""] {
+        let (_, report) = text(&hosts(second));
+        assert!(report.to_string().contains("is that of another host, whose \"acme\" differs"), "{report}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::options::DriverOptions;
 use crate::tls::Opened;
+use lws_proto::Connection;
 use std::ops::Range;
 
 /// The buffers that all connections of a service share: an idle one holds none.
@@ -9,6 +10,7 @@ pub(crate) struct Buffers {
     /// Where datagrams are received. Empty until there is a UDP socket.
     pub(crate) datagrams: Box<[u8]>,
     pub(crate) receive: Box<[u8]>,
+    /// Never without room, unless a connection has it.
     pub(crate) transmit: Vec<u8>,
     /// Ciphertext that was read. Empty until there is a first connection with TLS.
     pub(crate) ciphertext: Vec<u8>,
@@ -19,7 +21,7 @@ pub(crate) struct Buffers {
 }
 
 /// The capacity of a fresh transmit buffer. It grows to what one turn queues.
-pub(crate) const TRANSMIT_BYTES: usize = 16 << 10;
+const TRANSMIT_BYTES: usize = 16 << 10;
 /// A transmit buffer that one large payload has made larger than this is not kept.
 const TRANSMIT_BYTES_MAX: usize = 1 << 20;
 const RECEIVE_BYTES_MIN: usize = 1 << 10;
@@ -27,8 +29,29 @@ const RECEIVE_BYTES_MIN: usize = 1 << 10;
 impl Buffers {
     pub(crate) fn new(options: &DriverOptions) -> Self {
         let receive = vec![0; options.receive_buffer_bytes.max(RECEIVE_BYTES_MIN)].into_boxed_slice();
-        let (transmit, ciphertext, sealed) = (Vec::new(), Vec::new(), Vec::new());
+        let (transmit, ciphertext, sealed) = (Vec::with_capacity(TRANSMIT_BYTES), Vec::new(), Vec::new());
         Self { datagrams: Box::default(), receive, transmit, ciphertext, sealed, left: Unopened::default() }
+    }
+
+    /// Lends a connection the buffer that it writes into, until its next turn is over or it is [taken back](Self::reclaim).
+    #[inline]
+    pub(crate) fn lend(&mut self, connection: &mut Connection) {
+        connection.lend(&mut self.transmit);
+    }
+
+    /// Takes the buffer back. Without it, the connection keeps what is queued.
+    #[inline]
+    pub(crate) fn reclaim(&mut self, connection: &mut Connection) {
+        connection.reclaim(&mut self.transmit);
+        if !(TRANSMIT_BYTES..=TRANSMIT_BYTES_MAX).contains(&self.transmit.capacity()) {
+            self.replace_transmit();
+        }
+    }
+
+    /// A slow peer has kept the buffer, or one large payload has made it too large to keep.
+    #[cold]
+    fn replace_transmit(&mut self) {
+        self.transmit = Vec::with_capacity(TRANSMIT_BYTES);
     }
 
     /// Makes the buffers that only TLS needs.
@@ -54,7 +77,6 @@ pub(crate) struct Unopened {
 }
 
 /// Frees a buffer that one large payload has made larger than [`TRANSMIT_BYTES_MAX`].
-#[inline]
 pub(crate) fn trim(buffer: &mut Vec<u8>) {
     if buffer.capacity() > TRANSMIT_BYTES_MAX {
         *buffer = Vec::new();

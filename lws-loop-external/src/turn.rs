@@ -7,7 +7,7 @@ mod secured;
 
 use self::secured::Secured;
 use crate::application::Application;
-use crate::buffers::{Buffers, TRANSMIT_BYTES, trim};
+use crate::buffers::Buffers;
 use crate::connection_budget::ConnectionBudget;
 use crate::context::{DriverContext, Subject};
 use crate::core::Core;
@@ -198,10 +198,7 @@ impl<'t, A: Application, C: Carrier<'t>> ConnectionTurn<'t, A, C> {
     /// every message.
     #[inline(always)]
     fn run(mut self) -> lws_proto::Interest {
-        if self.buffers.transmit.capacity() == 0 {
-            self.buffers.transmit.reserve(TRANSMIT_BYTES);
-        }
-        self.connection.lend(&mut self.buffers.transmit);
+        self.buffers.lend(self.connection);
         let mut budget = ConnectionBudget::new(&self.core.options);
         C::begin(&mut self, &mut budget);
         let mut interest = loop {
@@ -223,8 +220,7 @@ impl<'t, A: Application, C: Carrier<'t>> ConnectionTurn<'t, A, C> {
         };
         C::end(&mut self, &mut interest, &mut budget);
         budget.charge(&self.core.options, &mut self.core.turn);
-        self.connection.reclaim(&mut self.buffers.transmit);
-        trim(&mut self.buffers.transmit);
+        self.buffers.reclaim(self.connection);
         interest
     }
 

@@ -7,8 +7,8 @@ use lws_loop_external::tls::{self, ListenTls};
 pub use lws_loop_external::tls::{Alert, CertificateFault, Failure, Info, Reason};
 #[cfg(feature = "tls")]
 pub use lws_tls::{
-    Certificate, Client, ClientBuilder, ClientCertificates, ConfigError, Host, Identity, KeyLog, Resumption,
-    Roots, Server, UnknownName, Update,
+    Certificate, CertificateSlot, Client, ClientBuilder, ClientCertificates, ConfigError, Host, Identity,
+    KeyLog, Resumption, Roots, Server, UnknownName, Update, Validations,
 };
 use std::time::Duration;
 

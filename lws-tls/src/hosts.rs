@@ -3,13 +3,13 @@
 use crate::identity::Identity;
 use crate::names::{Choice, octets, ticketer};
 use crate::verify::Noting;
-use crate::{Certificate, ConfigError, KeyLog, Roots};
+use crate::{Certificate, CertificateSlot, ConfigError, KeyLog, Roots, Validations};
 use rustls::ServerConfig;
 use rustls::pki_types::DnsName;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
-    NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions,
-    WebPkiClientVerifier,
+    NoServerSessionStorage, ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache,
+    StoresServerSessions, WebPkiClientVerifier,
 };
 use rustls::sign::SingleCertAndKey;
 use std::collections::HashMap;
@@ -50,6 +50,10 @@ pub(crate) struct HostTable {
     below: HashMap<Box<str>, Arc<ServerConfig>>,
     unknown: UnknownName,
     certificates: Vec<Certificate>,
+    /// Those of `certificates` that may be replaced, by their index.
+    slots: Vec<(usize, CertificateSlot)>,
+    /// What is presented in place of all of these to authorities that validate names.
+    pub(crate) validations: Validations,
 }
 
 /// The handling of a client that asks for a name which no host has.
@@ -203,7 +207,12 @@ impl HostTable {
     ) -> Result<Self, ConfigError> {
         let mut table = Self { unknown, ..Self::default() };
         for host in hosts {
+            let shown = table.certificates.len();
             let config = host.config(key_log, &mut table.certificates)?;
+            // One that cannot be read is not shown.
+            if let Some(slot) = host.slot().filter(|_| table.certificates.len() > shown) {
+                table.slots.push((shown, slot.clone()));
+            }
             let doubled = match &host.name {
                 None => table.default.replace(config).is_some(),
                 Some(name) => match name.strip_prefix("*.") {
@@ -219,9 +228,20 @@ impl HostTable {
         Ok(table)
     }
 
-    /// The certificates of all hosts, in the order of the hosts.
+    /// The certificates of all hosts when the table was made, in the order of the hosts.
     pub(crate) fn certificates(&self) -> &[Certificate] {
         &self.certificates
+    }
+
+    /// The certificates that all hosts present now, in the order of the hosts.
+    pub(crate) fn presented(&self) -> Vec<Certificate> {
+        let mut certificates = self.certificates.clone();
+        for (index, slot) in &self.slots {
+            if let (Some(shown), Some(current)) = (certificates.get_mut(*index), slot.certificate()) {
+                *shown = Certificate { host: shown.host.take(), ..current };
+            }
+        }
+        certificates
     }
 
     /// The configuration for the name that a client asked for.
@@ -266,6 +286,14 @@ impl VirtualHost {
         self.name.as_deref().unwrap_or("*")
     }
 
+    /// The slot that its certificate is in, if it is in one.
+    fn slot(&self) -> Option<&CertificateSlot> {
+        match &self.host.source {
+            ConfigSource::Described(options) => options.identity.in_slot(),
+            ConfigSource::Ready(_) => None,
+        }
+    }
+
     /// Reads its certificates, and adds their description to `certificates`.
     fn config(
         &self,
@@ -296,7 +324,11 @@ impl VirtualHost {
             None => builder.with_no_client_auth(),
             Some(verifier) => builder.with_client_cert_verifier(Arc::new(Noting(verifier))),
         };
-        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        let resolver: Arc<dyn ResolvesServerCert> = match options.identity.in_slot() {
+            Some(slot) => Arc::new(slot.clone()),
+            None => Arc::new(SingleCertAndKey::from(certified)),
+        };
+        let mut config = builder.with_cert_resolver(resolver);
         config.alpn_protocols = options.alpn.clone().unwrap_or_default();
         config.key_log = Arc::clone(&key_log.0);
         // In a resumed session the client presents no certificate, so it would not be checked against changed roots.

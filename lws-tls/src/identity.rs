@@ -1,6 +1,6 @@
 //! A certificate chain and its private key, from files or memory.
 
-use crate::{ConfigError, der, failure};
+use crate::{CertificateSlot, ConfigError, der, failure};
 use lws_loop_external::tls::CertificateFault;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
@@ -35,6 +35,7 @@ enum IdentitySource {
     Files { certificates: PathBuf, key: PathBuf },
     Pem { certificates: Vec<u8>, key: Vec<u8> },
     Der { certificates: Vec<Vec<u8>>, key: Vec<u8> },
+    Slot(CertificateSlot),
 }
 
 #[derive(Clone)]
@@ -66,6 +67,21 @@ impl Identity {
         let source =
             IdentitySource::Der { certificates: certificates.into_iter().collect(), key: key.into() };
         Self { source, staple: None }
+    }
+
+    /// The one that is in a slot at each moment. A host presents what is put there from then on; what else is made of this identity
+    /// takes what is there when it is built.
+    #[must_use]
+    pub fn slot(slot: &CertificateSlot) -> Self {
+        Self { source: IdentitySource::Slot(slot.clone()), staple: None }
+    }
+
+    /// The slot that it is in, if it is in one.
+    pub(crate) fn in_slot(&self) -> Option<&CertificateSlot> {
+        match &self.source {
+            IdentitySource::Slot(slot) => Some(slot),
+            _ => None,
+        }
     }
 
     /// Adds an OCSP response, which clients that ask for one get unchanged. RFC 6066 §8.
@@ -105,6 +121,8 @@ impl Identity {
                 };
                 (source, chain, PrivateKeyDer::try_from(key.clone()).map_err(malformed)?)
             }
+            // It was checked when it was put there.
+            IdentitySource::Slot(slot) => return Ok((*slot.current()).clone()),
         };
         if der::is_authority(&chain[0]) {
             let reason = CA_AS_OWN.into();
@@ -137,6 +155,7 @@ impl fmt::Debug for Identity {
             IdentitySource::Files { certificates, .. } => certificates,
             IdentitySource::Pem { .. } => &"PEM",
             IdentitySource::Der { .. } => &"DER",
+            IdentitySource::Slot(slot) => slot,
         };
         f.debug_struct("Identity").field("source", source).finish_non_exhaustive()
     }

@@ -35,6 +35,8 @@ mod records;
 mod roots;
 mod server;
 mod session;
+mod slot;
+mod validations;
 mod verify;
 
 pub use certificate::Certificate;
@@ -47,6 +49,8 @@ pub use pin::Pin;
 pub use roots::Roots;
 pub use rustls;
 pub use server::{Server, ServerBuilder, Update};
+pub use slot::CertificateSlot;
+pub use validations::Validations;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

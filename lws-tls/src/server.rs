@@ -5,7 +5,7 @@ use crate::hosts::{Host, HostTable, UnknownName, VirtualHost};
 use crate::identity::Identity;
 use crate::names::octets;
 use crate::session::RustlsSession;
-use crate::{Certificate, ConfigError, KeyLog};
+use crate::{Certificate, ConfigError, KeyLog, Validations};
 use lws_loop_external::tls::{Failure, ListenTls, Provider, Session};
 use rustls::pki_types::ServerName;
 use std::fmt;
@@ -28,6 +28,7 @@ struct Description {
     hosts: Vec<Arc<VirtualHost>>,
     unknown: UnknownName,
     key_log: KeyLog,
+    validations: Validations,
 }
 
 /// Other hosts for a [`Server`], read and checked: see [`ServerBuilder::prepare`].
@@ -46,6 +47,7 @@ pub struct ServerBuilder {
     unknown: UnknownName,
     alpn: Vec<Vec<u8>>,
     key_log: KeyLog,
+    validations: Validations,
 }
 
 impl ServerBuilder {
@@ -79,6 +81,12 @@ impl ServerBuilder {
     /// The log for the secrets of sessions. Default none.
     pub fn key_log(mut self, key_log: KeyLog) -> Self {
         self.key_log = key_log;
+        self
+    }
+
+    /// The certificates that are presented to authorities which validate names by tls-alpn-01. RFC 8737. Default none.
+    pub fn validations(mut self, validations: &Validations) -> Self {
+        self.validations = validations.clone();
         self
     }
 
@@ -130,14 +138,17 @@ impl ServerBuilder {
             }))
         };
         let hosts = self.hosts.into_iter().map(described).collect::<Result<_, ConfigError>>()?;
-        Ok(Description { hosts, unknown: self.unknown, key_log: self.key_log })
+        let Self { unknown, key_log, validations, .. } = self;
+        Ok(Description { hosts, unknown, key_log, validations })
     }
 }
 
 impl Description {
     /// Reads the certificates of all hosts.
     fn table(&self) -> Result<HostTable, ConfigError> {
-        HostTable::new(self.hosts.iter().map(Arc::as_ref), self.unknown, &self.key_log)
+        let mut table = HostTable::new(self.hosts.iter().map(Arc::as_ref), self.unknown, &self.key_log)?;
+        table.validations = self.validations.clone();
+        Ok(table)
     }
 }
 
@@ -171,6 +182,7 @@ impl Server {
             unknown: UnknownName::Default,
             alpn: octets(&["h2", "http/1.1"]),
             key_log: KeyLog::default(),
+            validations: Validations::default(),
         }
     }
 
@@ -211,7 +223,7 @@ impl Server {
     /// are presented nevertheless. Certificates of [`Host::ready`] are not included.
     #[must_use]
     pub fn certificates(&self) -> Vec<Certificate> {
-        self.table().certificates().to_vec()
+        self.table().presented()
     }
 
     fn table(&self) -> Arc<HostTable> {

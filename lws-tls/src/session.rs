@@ -25,6 +25,8 @@ pub(crate) struct RustlsSession {
     records: Records,
     /// The name that the client asked for.
     name: Option<Box<str>>,
+    /// Whether it is the handshake of an authority that validates the name: nothing follows on it.
+    validates: bool,
 }
 
 enum State {
@@ -37,11 +39,12 @@ enum State {
 impl RustlsSession {
     pub(crate) fn server(table: Arc<HostTable>) -> Self {
         let state = State::Accepting(Acceptor::default(), table);
-        Self { state, records: Records::default(), name: None }
+        Self { state, records: Records::default(), name: None, validates: false }
     }
 
     pub(crate) fn client(connection: ClientConnection, name: Option<Box<str>>) -> Self {
-        Self { state: State::Running(connection.into()), records: Records::default(), name }
+        let state = State::Running(connection.into());
+        Self { state, records: Records::default(), name, validates: false }
     }
 
     /// Reads the ClientHello. Returns true when the connection is made.
@@ -59,7 +62,9 @@ impl RustlsSession {
             };
             let hello = accepted.client_hello();
             self.name = hello.server_name().map(Into::into);
-            let Some(config) = table.config(self.name.as_deref()) else {
+            let validation = table.validations.config(&hello);
+            self.validates = validation.is_some();
+            let Some(config) = validation.or_else(|| table.config(self.name.as_deref())) else {
                 out.extend_from_slice(&failure::UNRECOGNIZED_NAME);
                 self.state = State::Over;
                 return Err(failure::unknown_name(self.name.as_deref()));
@@ -116,6 +121,11 @@ impl Session for RustlsSession {
             if let Err(failure) = result {
                 self.state = State::Over;
                 return Err(failure);
+            }
+            if self.validates && !connection.is_handshaking() {
+                // RFC 8737 §3: "the client MUST NOT exchange any further data with the server". What comes all the same is dropped.
+                opened = Opened { closed: true, ..Opened::default() };
+                input = &[];
             }
         }
         opened.taken = len - input.len();

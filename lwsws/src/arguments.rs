@@ -6,6 +6,7 @@ use crate::configuration::ConfigurationArguments;
 use crate::files::FilesArguments;
 use crate::log::{Format, Target};
 use crate::loops;
+use crate::plugins;
 use crate::process::ProcessArguments;
 use crate::proxy::Forward;
 use clap::{CommandFactory, FromArgMatches, Parser};
@@ -163,6 +164,9 @@ pub(crate) struct Arguments {
     #[cfg(feature = "record")]
     #[command(flatten)]
     pub(crate) record: crate::record::RecordArguments,
+    #[cfg(feature = "tracing")]
+    #[command(flatten)]
+    pub(crate) trace: crate::trace::TraceArguments,
 
     /// Seconds that connections get to end in
     #[arg(long, value_name = "SECS", default_value_t = 10)]
@@ -276,7 +280,11 @@ fn deflate(options: &str) -> Result<Deflate, String> {
 
 /// The arguments; or, after telling why not in one line, the status to end with.
 pub(crate) fn parse() -> Result<Arguments, ExitCode> {
-    let help = format!("{AFTER_HELP}\n\nLoops that are built in: {}.", loops::names());
+    let protocols = plugins::built_in_names();
+    let help = format!(
+        "{AFTER_HELP}\n\nProtocols that are built in: {protocols}.\nLoops that are built in: {}.",
+        loops::names()
+    );
     let matches = Arguments::command().after_help(help).try_get_matches();
     let arguments = matches.and_then(|matches| Arguments::from_arg_matches(&matches)).map_err(|error| {
         if error.use_stderr() {

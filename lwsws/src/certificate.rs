@@ -9,7 +9,17 @@ use std::time::{Duration, SystemTime};
 
 /// A certificate for this machine's own names and for `address`, signed by itself.
 pub(crate) fn self_signed(address: IpAddr) -> io::Result<Identity> {
-    let mut params = CertificateParams::new(names(address)).map_err(io::Error::other)?;
+    for_names(names(address))
+}
+
+/// A certificate for domains that have none yet, signed by itself.
+#[cfg(feature = "acme")]
+pub(crate) fn temporary(domains: &[String]) -> io::Result<Identity> {
+    for_names(domains.to_vec())
+}
+
+fn for_names(names: Vec<String>) -> io::Result<Identity> {
+    let mut params = CertificateParams::new(names).map_err(io::Error::other)?;
     params.distinguished_name.push(DnType::CommonName, "lwsws self-signed");
     let key = KeyPair::generate().map_err(io::Error::other)?;
     let certificate = params.self_signed(&key).map_err(io::Error::other)?;

@@ -1,4 +1,4 @@
-//! The loops that the server can run on: the built-in one, and those of libraries that were built in. On every thread stands one.
+//! The loops that the server can run on: the built-in one, and others that were built in. On every thread stands one.
 
 use lws_server::{Server, ServerService, Shard};
 use std::fmt;
@@ -28,6 +28,8 @@ const BUILT_IN: Loop = Loop { name: "poll", host: None };
 /// All that were built in.
 static LOOPS: &[Loop] = &[
     BUILT_IN,
+    #[cfg(feature = "uring")]
+    Loop { name: "uring", host: Some(Host { check: uring::check, run: uring::run }) },
     #[cfg(feature = "uv")]
     Loop { name: "uv", host: Some(Host { check: uv::check, run: uv::run }) },
     #[cfg(feature = "libevent")]
@@ -124,6 +126,24 @@ fn join(thread: JoinHandle<io::Result<()>>) -> io::Result<()> {
     let name = thread.thread().name().unwrap_or("a loop").to_owned();
     let ended = thread.join().unwrap_or_else(|_| Err(io::Error::other("it has panicked")));
     ended.map_err(|error| io::Error::new(error.kind(), format!("thread {name}: {error}")))
+}
+
+#[cfg(feature = "uring")]
+mod uring {
+    use super::{ServerService, io};
+    use lws_loop_uring::UringLoop;
+
+    pub(super) fn check() -> io::Result<()> {
+        UringLoop::<ServerService>::new()?;
+        Ok(())
+    }
+
+    pub(super) fn run(service: ServerService) -> io::Result<()> {
+        let mut uring_loop = UringLoop::new()?;
+        uring_loop.add(service)?;
+        uring_loop.run()?;
+        Ok(())
+    }
 }
 
 #[cfg(feature = "uv")]

@@ -1,5 +1,7 @@
 //! `lwsws`: serves a directory, or the demo, over HTTP and WebSocket.
 
+#[cfg_attr(not(feature = "acme"), path = "acme/absent.rs")]
+mod acme;
 mod admin;
 mod arguments;
 mod certificate;
@@ -13,6 +15,7 @@ mod log;
 mod loops;
 mod manager;
 mod pid_file;
+mod plugins;
 mod privileges;
 mod process;
 mod proxy;
@@ -22,6 +25,8 @@ mod record;
 mod reload;
 mod signals;
 mod sys;
+#[cfg(feature = "tracing")]
+mod trace;
 mod upgrade;
 
 use admin::{Admin, AdminAddress, Operated, Reloads};
@@ -111,6 +116,8 @@ struct PreparedServer {
 fn serve(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result<()> {
     // Before anything that takes time: a signal that comes early must neither end the program nor be lost.
     let requests = signals::Requests::collect()?;
+    #[cfg(feature = "tracing")]
+    arguments.trace.begin()?;
     let prepared = prepare(arguments, launcher)?;
     arguments.process.take_over(launcher, prepared.pid_file.as_deref())?;
     if prepared.takes_over {
@@ -161,7 +168,10 @@ fn serve(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result<(
     }
     manager.ready(format_args!("serving {what}"));
     readiness.ready();
+    // Behind readiness: a start waits for no authority.
+    configured.iter().for_each(|served| served.keep_certificates(log.as_ref()));
     let served = event_loop.run(server);
+    configured.iter().for_each(Served::finish);
     admin.into_iter().for_each(Admin::finish);
     if let Some(log) = log {
         // In the background there is no standard error.

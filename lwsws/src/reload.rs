@@ -28,6 +28,7 @@ impl Reload {
                 say(format!("lwsws: the configuration was read again: {hosts}"));
                 done.into_iter().for_each(|line| say(format!("lwsws: {line}")));
                 reloader.tls().for_each(certificate::complain_of_times);
+                reloader.keep_certificates(log);
                 format!("{hosts}, reloaded")
             }),
             Self::Certificates(tls) => tls.reload().map_err(io::Error::other).map(|()| {

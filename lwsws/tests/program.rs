@@ -545,3 +545,31 @@ fn a_turn_may_be_short_or_without_a_bound() {
         assert!(serving.get("/hello").ends_with("Hello, world!"));
     }
 }
+
+#[cfg(feature = "tracing")]
+#[test]
+fn spans_are_written_to_standard_error_where_they_are_asked_for() {
+    let mut child = command(&["--trace", "lws_server::request=info", "--port", "0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let out = BufReader::new(child.stdout.take().expect("its output is ours"));
+    let mut spans = BufReader::new(child.stderr.take().expect("its output is ours"));
+    let mut server = Serving { child, out, port: 0 };
+    let mut greeting = String::new();
+    server.out.read_line(&mut greeting).expect("it greets");
+    server.port =
+        greeting.trim_end().rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    server.ask(&format!(
+        "GET /hello HTTP/1.1\r\nHost: localhost\r\ntraceparent: {trace}\r\nConnection: close\r\n\r\n"
+    ));
+    let mut line = String::new();
+    spans.read_line(&mut line).expect("a line");
+    let ends = ["INFO request{", "uri=/hello host=localhost", trace, "status=200", "request ended"];
+    assert!(ends.iter().all(|part| line.contains(part)), "{line}");
+    let wrong = run(&["--trace", "lws_server=loud"]);
+    let text = String::from_utf8_lossy(&wrong.stderr);
+    assert!(!wrong.status.success() && text.contains("'--trace <FILTER>'"), "{text}");
+}

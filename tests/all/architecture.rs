@@ -292,7 +292,8 @@ const BANS: [Ban; 17] = [
         applies: |source| {
             // In `remote.rs` it is the program's own thread that waits, for an exchange that it sends content to.
             let waits = ["resolver.rs", "system.rs", "threads.rs", "pool.rs", "remote.rs"];
-            let folders = ["lws-proto", "lws-loop-external", "lws-loop-uv", "lws-server", "lws-tls"];
+            let folders =
+                ["lws-proto", "lws-loop-external", "lws-loop-uring", "lws-loop-uv", "lws-server", "lws-tls"];
             folders.iter().any(|folder| is_of(source, &format!("{folder}/src")))
                 && !waits.contains(&source.name())
         },
@@ -431,11 +432,11 @@ fn dependencies(manifest: &str) -> Vec<&str> {
 /// From the bottom to the top. A crate depends on those above its own line only.
 const FLOORS: [&[&str]; 7] = [
     &["lws-proto"],
-    &["lws-record", "lws-files", "lws-config", "lws-loop-external"],
-    &["lws-loop-poll", "lws-loop-uv", "lws-tls"],
+    &["lws-record", "lws-files", "lws-config", "lws-acme", "lws-loop-external"],
+    &["lws-loop-poll", "lws-loop-uring", "lws-loop-uv", "lws-tls"],
     &["lws-loop-conformance", "lws-client"],
     &["lws-server"],
-    &["lws-simulation", "lws-proxy", "lws-cgi"],
+    &["lws-simulation", "lws-proxy", "lws-cgi", "lws-plugin"],
     &["lwsws", "lws-ffi"],
 ];
 
@@ -644,7 +645,7 @@ fn comments_use_the_words_of_the_field() {
 }
 
 /// Names that several types of one crate share, and why each is read with what stands before it.
-const SHARED_TYPE_NAMES: [(&str, &str, &str); 21] = [
+const SHARED_TYPE_NAMES: [(&str, &str, &str); 23] = [
     ("lws-client", "Context", "of a reply and of a WebSocket: `lws_client::Context`, `ws::Context`"),
     ("lws-client", "Decoder", "one with the feature `decompress`, and one without"),
     ("lws-files", "Listed", "an entity tag of a list, and an entry of a directory"),
@@ -674,6 +675,8 @@ const SHARED_TYPE_NAMES: [(&str, &str, &str); 21] = [
     ("lws-server", "Host", "of the client in a server, and of a test"),
     ("lws-server", "Outbox", "the messages of a handler, and of the client in a server"),
     ("lws-server", "Step", "of resolving a request, and of changing sites"),
+    ("lws-server", "Spans", "one with the feature `tracing`, and one without"),
+    ("lwsws", "Orders", "one with the feature `acme`, and one without"),
 ];
 
 /// The names of types that a crate declares more than once, outside of its tests.

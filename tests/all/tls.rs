@@ -3,8 +3,8 @@
 use lws_loop_external::tls::{Alert, CertificateFault, Info, Provider, Reason};
 use lws_proto::Time;
 use lws_tls::{
-    Client, ClientBuilder, ClientCertificates, ConfigError, Host, Identity, KeyLog, Pin, Resumption, Roots,
-    Server, UnknownName,
+    CertificateSlot, Client, ClientBuilder, ClientCertificates, ConfigError, Host, Identity, KeyLog, Pin,
+    Resumption, Roots, Server, UnknownName, Validations,
 };
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -575,4 +575,86 @@ fn what_is_no_tls_and_what_breaks_its_rules_is_distinguished() {
     assert_eq!(failure.reason, Reason::AlertReceived(Alert(20)));
     assert_eq!(failure.name(), "tls_alert_received");
     assert_eq!(link.server.session.seal(Time::ZERO, &[b"x"], &mut Vec::new()), 0, "it is over");
+}
+
+#[test]
+fn a_certificate_in_a_slot_is_replaced_without_a_reload() {
+    let authority = Authority::new("root");
+    let [first, second] = [1, 2].map(|_| authority.issue(&["a.example"]));
+    let slot = CertificateSlot::new(&first.identity()).expect("a certificate");
+    let server = Server::builder()
+        .default_host(Host::new(authority.issue(&["default.example"]).identity()))
+        .host("a.example", Host::new(Identity::slot(&slot)))
+        .build()
+        .expect("a server");
+    let client = to(client(&authority), "a.example");
+    let shown = |client: &dyn Provider| agreed(client, &server).0.certificate;
+    assert_eq!(shown(&*client).as_deref(), Some(&first.der[..]));
+    // What does not belong together changes nothing.
+    let wrong = Identity::pem(&*second.pem, &*first.key);
+    assert!(matches!(slot.replace(&wrong), Err(ConfigError::KeyMismatch { .. })));
+    assert!(CertificateSlot::new(&wrong).is_err());
+    // A session that began before is resumed; a new client gets the new certificate.
+    slot.replace(&second.identity()).expect("a certificate");
+    assert!(agreed(&*client, &server).1.resumed);
+    let new = to(self::client(&authority), "a.example");
+    assert_eq!(shown(&*new).as_deref(), Some(&second.der[..]));
+    // It stays when everything is read again.
+    server.reload().expect("the same");
+    let new = to(self::client(&authority), "a.example");
+    assert_eq!(shown(&*new).as_deref(), Some(&second.der[..]));
+    let other = authority.issue_with(&rcgen::PKCS_ED25519, &["a.example"], |params| {
+        params.not_after = rcgen::date_time_ymd(2031, 1, 1);
+    });
+    slot.replace(&other.identity()).expect("a certificate");
+    let shown = server.certificates();
+    let names: Vec<_> = shown.iter().map(|certificate| certificate.host.as_deref()).collect();
+    assert_eq!(names, [None, Some("a.example")]);
+    let end = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_924_992_000);
+    assert_eq!(shown[1].not_after, end);
+    assert_eq!(slot.certificate().map(|it| it.not_after), Some(shown[1].not_after));
+}
+
+#[test]
+fn who_validates_a_name_gets_its_own_certificate_and_nothing_else() {
+    let (authority, issued) = issued();
+    let proof = authority.issue(&["proof.example"]);
+    let key = rcgen::KeyPair::from_pem(&proof.key).expect("a key").serialize_der();
+    let validations = Validations::default();
+    let server =
+        Server::builder().default_host(Host::new(issued.identity())).validations(&validations).build();
+    let server = server.expect("a server");
+    let client =
+        |name: &str, alpn: &[&str]| to(Client::builder().danger_accept_any_certificate().alpn(alpn), name);
+    let validating = || client("A.example", &["acme-tls/1"]);
+    assert_eq!(failed(&*validating(), &server).1, Some(Reason::NoProtocol), "nothing to be validated");
+    assert!(validations.insert("a.example", proof.der.clone(), b"no key".to_vec()).is_err());
+    validations.insert("a.EXAMPLE", proof.der.clone(), key).expect("a key");
+
+    let mut link = Link::established(&*validating(), &server);
+    let info = link.client.session.info();
+    assert_eq!(info.certificate.as_deref(), Some(&proof.der[..]));
+    assert_eq!(info.alpn.as_deref(), Some(&b"acme-tls/1"[..]));
+    assert!(link.server.closed, "nothing more is expected");
+    link.client.seal(Time::ZERO, &[b"GET / HTTP/1.1\r\n\r\n"]);
+    let way = std::mem::take(&mut link.client.out);
+    link.server.receive(&way);
+    assert!(link.server.plaintext.is_empty() && link.server.failure.is_none());
+
+    // All others are served as ever.
+    let shown = |name: &str, alpn: &[&str]| agreed(&*client(name, alpn), &server).0.certificate;
+    assert_eq!(shown("a.example", &["http/1.1"]).as_deref(), Some(&issued.der[..]));
+    assert_eq!(shown("a.example", &["acme-tls/1", "http/1.1"]).as_deref(), Some(&issued.der[..]));
+    let refused = failed(&*client("b.example", &["acme-tls/1"]), &server);
+    assert_eq!(refused.1, Some(Reason::NoProtocol));
+    // New hosts present it, too, until it is taken away.
+    Server::builder()
+        .default_host(Host::new(issued.identity()))
+        .validations(&validations)
+        .prepare(&server)
+        .expect("hosts")
+        .apply();
+    agreed(&*validating(), &server);
+    validations.remove("A.example");
+    assert_eq!(failed(&*validating(), &server).1, Some(Reason::NoProtocol));
 }

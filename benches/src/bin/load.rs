@@ -9,7 +9,7 @@ use benches::cells::{self, Cell};
 use benches::client::{Fleet, Plan, Span, Traffic};
 use benches::loops::{self, server, turns};
 use benches::process::{OWN_SERVER, Server};
-use benches::{Result, ceiling, compare, idle, machine, mix, report, syscalls, threads, tls, wake};
+use benches::{Result, ceiling, compare, fanout, idle, machine, mix, report, syscalls, threads, tls, wake};
 use clap::{Args, Parser, Subcommand};
 
 /// Measures a server over loopback: CPU time per message, latency, memory, system calls.
@@ -115,6 +115,28 @@ enum Command {
         /// Seconds that it is left alone before.
         #[arg(long, default_value = "0.001", value_parser = seconds)]
         pause: Duration,
+    },
+    /// One message to many subscribers of a topic, beside a bare loop of sends, and the memory of idle event streams
+    Fanout {
+        /// Connections.
+        #[arg(long, default_value_t = 5_000, value_parser = connections())]
+        connections: u64,
+        /// Messages of a round.
+        #[arg(long, default_value_t = 40)]
+        messages: usize,
+        /// How often each is measured.
+        #[arg(long, default_value_t = 7)]
+        rounds: usize,
+        /// The first of the ports to use.
+        #[arg(long, default_value_t = DEFAULT_PORT + 200)]
+        port: u16,
+    },
+    /// A server of one kind, as `fanout` starts it
+    #[command(hide = true)]
+    FanoutServer {
+        kind: fanout::Kind,
+        #[arg(long)]
+        port: u16,
     },
     /// An echo on one loop, as `loops` starts it
     #[command(hide = true)]
@@ -402,10 +424,22 @@ fn run(cli: Cli) -> Result<ExitCode> {
         server::run(kind, port)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::FanoutServer { kind, port } = cli.command {
+        fanout::serve(kind, port)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     machine::pin(cli.client_core);
     let core = cli.server_core;
     match cli.command {
-        Command::Ceiling { .. } | Command::Threads(_) | Command::LoopServer { .. } => {}
+        Command::Ceiling { .. }
+        | Command::Threads(_)
+        | Command::LoopServer { .. }
+        | Command::FanoutServer { .. } => {}
+        Command::Fanout { connections, messages, rounds, port } => {
+            let connections = connections as usize;
+            fanout::run(&fanout::Fanout { connections, messages, rounds: rounds.max(1), port, core })?;
+            fanout::run_events(connections, port + 2, core)?;
+        }
         Command::Echo { target, shape, path } => single(&target, &shape, Traffic::WebSocket { path }, core)?,
         Command::Raw { target, shape } => single(&target, &shape, Traffic::Raw, core)?,
         Command::Hello { target, shape, path, expect } => {

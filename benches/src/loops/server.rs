@@ -16,6 +16,9 @@ use crate::Result;
 pub enum Kind {
     /// The built-in loop.
     BuiltIn,
+    /// io_uring.
+    #[cfg(feature = "loops")]
+    Uring,
     /// libuv.
     #[cfg(feature = "loops")]
     Uv,
@@ -129,6 +132,12 @@ mod foreign {
     pub(super) fn run<S: Service + 'static>(kind: Kind, service: S) -> Result<()> {
         match kind {
             Kind::BuiltIn => Ok(()),
+            Kind::Uring => {
+                let mut uring_loop = lws_loop_uring::UringLoop::new()?;
+                uring_loop.add(service)?;
+                uring_loop.run()?;
+                Ok(())
+            }
             Kind::Uv => {
                 let mut uv_loop = lws_loop_uv::UvLoop::new()?;
                 let _service = uv_loop.attach(service).map_err(|error| error.error)?;

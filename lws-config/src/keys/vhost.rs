@@ -1,10 +1,10 @@
 //! The objects in `vhosts`.
 
 use super::global::{SECONDS_MAX, protocol_names};
-use super::{Key, Shape, limits, mount, read_object};
+use super::{Key, Shape, acme, limits, mount, read_object};
 use crate::model::{
-    AcceptAs, ClientTls, ErrorCodes, Listen, Mount, Numbers, OptionValue, PlainText, Protocol, Sessions, Tls,
-    Vhost,
+    AcceptAs, Acme, ClientTls, ErrorCodes, Listen, Mount, Numbers, OptionValue, PlainText, Protocol,
+    Sessions, Tls, Vhost,
 };
 use crate::scalar::Reader;
 use crate::tree::{Cursor, Value};
@@ -35,6 +35,7 @@ pub(crate) struct HostDraft {
     tls_key: Option<PathBuf>,
     tls_certificates: Option<PathBuf>,
     tls_authorities: Option<PathBuf>,
+    acme: Option<acme::AcmeDraft>,
     client_certificate: bool,
     may_be_missing: bool,
     ciphers: Option<String>,
@@ -99,6 +100,9 @@ pub(crate) static KEYS: &[Key<HostDraft>] = &[
     }),
     Key::read("host-ssl-ca", Shape::Text, "the authorities in a PEM file", |vhost, at, reader| {
         vhost.tls_authorities = reader.path(at);
+    }),
+    Key::read("acme", Shape::Acme, "certificates that are ordered of an authority", |vhost, at, reader| {
+        acme::read(&mut vhost.acme, at, reader);
     }),
     Key::read("access-log", Shape::Text, "the file of the access log", |vhost, at, reader| {
         vhost.access_log = reader.path(at);
@@ -391,7 +395,10 @@ impl HostDraft {
             self.limits.0.entry("keep-alive-timeout-ms").or_insert(millis);
         }
         let listen = self.listen(at, reader);
-        let tls = self.tls(at, reader);
+        let ordered = self.acme.take();
+        let ordered = ordered.and_then(|draft| draft.finish(self.name.as_deref(), at, reader));
+        let tls = self.tls(ordered.as_ref(), at, reader);
+        acme::refuse_plugin(&self.protocols, at, reader);
         let client_tls = self.client_tls(at, reader);
         let sessions = self.sessions(at, reader);
         Some(Vhost {
@@ -399,6 +406,7 @@ impl HostDraft {
             name: self.name?,
             listen: listen?,
             tls,
+            acme: ordered,
             client_tls,
             strict_transport_security: self.strict_transport_security,
             access_log: self.access_log,
@@ -444,8 +452,18 @@ impl HostDraft {
         Some(Listen::Tcp { port: self.port?, interface })
     }
 
-    fn tls(&mut self, at: &Cursor<'_>, reader: &mut Reader<'_>) -> Option<Tls> {
-        match (self.tls_certificates.take(), self.tls_key.take()) {
+    fn tls(&mut self, ordered: Option<&Acme>, at: &Cursor<'_>, reader: &mut Reader<'_>) -> Option<Tls> {
+        let mut files = (self.tls_certificates.take(), self.tls_key.take());
+        if let Some(acme) = ordered {
+            if files != (None, None) {
+                let message =
+                    "\"host-ssl-cert\" and \"host-ssl-key\" cannot stand beside \"acme\", which orders them";
+                reader.report.error(at, message);
+            }
+            // One file holds both.
+            files = (Some(acme.certificate_file()), Some(acme.certificate_file()));
+        }
+        match files {
             (Some(certificates), Some(key)) => Some(Tls {
                 certificates,
                 key,

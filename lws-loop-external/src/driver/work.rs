@@ -186,10 +186,12 @@ impl<A: Application> Driver<A> {
         };
         let subject = Subject::new(id, socket.as_fd());
         let (connection, state, tls) = open.parts();
+        // What is queued is mostly sent at once, in the turn below.
+        self.buffers.lend(connection);
         match command {
             Command::Wake(_) => {
                 if !self.core.ids.awake(id) {
-                    return;
+                    return self.buffers.reclaim(connection);
                 }
                 let mut cx = DriverContext::new(&mut self.core, subject.with_tls(tls));
                 self.application.woken(&mut cx, state, connection);
@@ -207,6 +209,9 @@ impl<A: Application> Driver<A> {
             Command::Retire(_) => connection.retire(self.core.now()),
             Command::Abort(_) => connection.abort(),
             Command::OpenMessages | Command::Drain(..) | Command::Insert(..) | Command::Connect(_) => {}
+        }
+        if self.core.turn.is_spent() {
+            self.buffers.reclaim(connection);
         }
         self.take_turn(id);
     }

@@ -20,6 +20,8 @@ pub(crate) struct Facts {
     pub(crate) keep_alive: bool,
     /// `Connection: upgrade`. RFC 9110 §7.8.
     pub(crate) upgrade: bool,
+    /// There is an `Upgrade` field. RFC 9110 §7.8.
+    pub(crate) upgrade_field: bool,
     pub(crate) expect: Expectation,
 }
 
@@ -54,6 +56,7 @@ impl Facts {
         match name.len() {
             4 if is_called(name, b"host") => self.note_host(line, value),
             6 if is_called(name, b"expect") => self.expect.note(value),
+            7 if is_called(name, b"upgrade") => self.upgrade_field = true,
             10 if is_called(name, b"connection") => self.note_connection(value),
             14 if is_called(name, b"content-length") => self.content_length.note(value),
             17 if is_called(name, b"transfer-encoding") => self.note_transfer_encoding(value),

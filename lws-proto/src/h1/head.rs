@@ -258,6 +258,7 @@ impl HeadReader {
         self.start = StartLine::Request {
             protocol: (0, 0),
             host: None,
+            upgrade: false,
             method: known,
             method_span: base.span(method.as_bytes()),
             target: base.span(target.as_bytes()),
@@ -265,10 +266,11 @@ impl HeadReader {
         };
         self.set_fields(bytes, request.headers, len)?;
         self.facts.target_is_valid = Target::is_valid(known, target.as_bytes());
-        if let StartLine::Request { host, .. } = &mut self.start
-            && self.facts.host != Host::Absent
-        {
-            *host = self.fields.get(self.facts.host_line).map(|line| (line.value, line.value_len));
+        if let StartLine::Request { host, upgrade, .. } = &mut self.start {
+            if self.facts.host != Host::Absent {
+                *host = self.fields.get(self.facts.host_line).map(|line| (line.value, line.value_len));
+            }
+            *upgrade = self.facts.upgrade_field;
         }
         Ok(Some(len))
     }

@@ -212,6 +212,7 @@ fn read_request(
         version: Version::Http2,
         protocol: pseudo.protocol.map_or((0, 0), |span| (span.value, span.value_len)),
         host: Some(host),
+        upgrade: pseudo.protocol.is_some(),
     };
     Ok(())
 }

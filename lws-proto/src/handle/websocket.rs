@@ -123,6 +123,33 @@ impl<'a> WebSocketPermit<'a> {
             self.outbound,
             Command::Message { kind, payload: payload.as_ref().into(), end, compress: true }
         );
+        // Apart, so that what is copied has nothing to drop.
+        match payload {
+            Payload::Copy(bytes) => self.copied(kind, bytes, end),
+            payload => self.owned(kind, payload, end),
+        }
+    }
+
+    #[inline]
+    fn copied(
+        self,
+        kind: MessageKind,
+        bytes: &[u8],
+        end: bool,
+    ) -> Result<Sent<'a, spoken::WebSocket>, Misuse> {
+        let (sender, channel, resources) =
+            self.outbound.permitted_websocket().ok_or(Misuse::UnknownStream)?;
+        sender.copied(&mut channel.link.out, &mut resources.entropy, kind, bytes, end);
+        Ok(Sent::new(self.outbound))
+    }
+
+    #[inline(never)]
+    fn owned(
+        self,
+        kind: MessageKind,
+        payload: Payload<'_>,
+        end: bool,
+    ) -> Result<Sent<'a, spoken::WebSocket>, Misuse> {
         let (sender, channel, resources) =
             self.outbound.permitted_websocket().ok_or(Misuse::UnknownStream)?;
         sender.message(&mut channel.link.out, &mut resources.entropy, kind, 0, payload, end);

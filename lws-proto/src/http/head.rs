@@ -41,6 +41,9 @@ pub(crate) enum StartLine {
         protocol: (u32, u32),
         /// The value of `Host`, which almost every request is looked up by.
         host: Option<(u32, u32)>,
+        /// Whether it may ask for another protocol: false where neither an `Upgrade` field nor `:protocol` is, so that most requests
+        /// are not searched for them.
+        upgrade: bool,
     },
     Response {
         status: Status,
@@ -96,7 +99,7 @@ impl HeadBuf {
     /// ```
     #[must_use]
     pub fn local_redirect(&self, target: &str) -> Option<Self> {
-        let StartLine::Request { version, host, .. } = self.start else { return None };
+        let StartLine::Request { version, host, upgrade, .. } = self.start else { return None };
         let Some(Target::Origin { .. }) = Target::parse(Method::Get, target) else { return None };
         let head = self.lend();
         let method = if head.method() == Method::Head { Method::Head } else { Method::Get };
@@ -114,7 +117,7 @@ impl HeadBuf {
             Some(authority) => Some(append(&alloc::format!("{authority}"))?),
             None => host,
         };
-        let start = StartLine::Request { method, method_span, target, version, protocol, host };
+        let start = StartLine::Request { method, method_span, target, version, protocol, host, upgrade };
         let is_about_content = |field: &FieldSpan| {
             let name = head.text((field.name, field.name_len));
             ["content-length", "content-type", "content-encoding", "transfer-encoding", "expect", "trailer"]
@@ -171,7 +174,11 @@ impl HeadBuf {
             let ((name, name_len), (value, value_len)) = (append(name.as_bytes())?, append(value)?);
             fields.push(FieldSpan { name, name_len, value, value_len });
         }
-        Some(Self { bytes: bytes.into(), start: self.start, fields: fields.into() })
+        let mut start = self.start;
+        if let StartLine::Request { upgrade, .. } = &mut start {
+            *upgrade = true;
+        }
+        Some(Self { bytes: bytes.into(), start, fields: fields.into() })
     }
 
     /// The bytes of memory that it holds: this value itself, the section as far as a part of the head stands in it, and where each field stands.
@@ -261,6 +268,16 @@ impl<'a> Head<'a> {
         }
     }
 
+    /// The request target as octets, which costs less than [`target`](Self::target) as it is not checked again to be ASCII.
+    #[inline]
+    #[must_use]
+    pub fn target_bytes(&self) -> &'a [u8] {
+        match *self.start {
+            StartLine::Request { target: (at, len), .. } => self.span(at, len),
+            _ => &[],
+        }
+    }
+
     /// The path of the request target, with its escapes; empty for the forms that have none.
     /// [`normalize_path`](crate::http::normalize_path) makes names of it.
     #[must_use]
@@ -283,6 +300,12 @@ impl<'a> Head<'a> {
             StartLine::Request { host, .. } => host.map(|(at, len)| self.span(at, len)),
             _ => None,
         }
+    }
+
+    /// Whether a request may ask for another protocol. Of one that may not there is no need to look for it.
+    #[inline]
+    pub(crate) fn may_upgrade(&self) -> bool {
+        matches!(*self.start, StartLine::Request { upgrade: true, .. })
     }
 
     /// The server that a request is meant for: the authority of its target, or else its `Host`. RFC 9110 §7.2.

@@ -84,7 +84,12 @@ pub(crate) enum Refused {
 /// RFC 9110 §7.8: `Upgrade` in an HTTP/1.0 request is ignored. One whose `Connection` lacks `upgrade` counts as asking,
 /// so that an operator who configured a proxy by halves gets a refusal to read, not a page.
 #[must_use]
+#[inline]
 pub fn is_opening(head: &Head<'_>) -> bool {
+    head.may_upgrade() && asks_for_websocket(head)
+}
+
+fn asks_for_websocket(head: &Head<'_>) -> bool {
     match head.version() {
         Version::Http10 => false,
         Version::Http11 => head.has_token("upgrade", "websocket"),

@@ -163,7 +163,7 @@ impl FrameReceiver {
 
     /// A message that stands in the input in one whole frame, as most do: it needs none of the state that messages in
     /// pieces need. Anything else, and anything wrong, is left to [`receive`](Self::receive).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn message_in_one(&self, limits: &Limits, input: &mut [u8]) -> Option<InOne> {
         if self.place != FramePart::Header || self.message.is_some() || self.header_len != 0 {
             return None;

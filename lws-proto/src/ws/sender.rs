@@ -22,10 +22,8 @@ type Keys = Option<Box<dyn Entropy>>;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SentMessages {
-    /// Text messages whose last part was sent, modulo 2^32.
-    pub text: u32,
-    /// Binary messages whose last part was sent, modulo 2^32.
-    pub binary: u32,
+    /// Messages whose last part was sent, modulo 2^32: text, and binary.
+    pub messages: [u32; 2],
     /// Octets of their payloads, before extensions, and of parts of a message that has not ended.
     pub octets: u64,
 }
@@ -34,10 +32,9 @@ impl SentMessages {
     /// The last part of a message was sent.
     #[inline]
     fn count(&mut self, kind: MessageKind) {
-        match kind {
-            MessageKind::Text => self.text = self.text.wrapping_add(1),
-            MessageKind::Binary => self.binary = self.binary.wrapping_add(1),
-        }
+        let [text, binary] = &mut self.messages;
+        let messages = if kind == MessageKind::Text { text } else { binary };
+        *messages = messages.wrapping_add(1);
     }
 }
 
@@ -98,6 +95,7 @@ impl FrameSender {
     }
 
     /// What was sent so far.
+    #[inline]
     pub(crate) fn sent(&self) -> SentMessages {
         self.sent
     }
@@ -143,8 +141,28 @@ impl FrameSender {
         owed
     }
 
-    /// Writes a message or a part of one as a frame.
+    /// Writes a copy of a message or of a part of one as a frame. Most messages are whole and go to a client: that way is short.
     #[inline]
+    pub(crate) fn copied(
+        &mut self,
+        out: &mut Output,
+        keys: &mut Keys,
+        kind: MessageKind,
+        bytes: &[u8],
+        end: bool,
+    ) {
+        if self.state != 0 || !end || keys.is_some() {
+            return self.message(out, keys, kind, 0, Payload::Copy(bytes), end);
+        }
+        self.sent.octets += bytes.len() as u64;
+        self.sent.count(kind);
+        let (opcode, payload_len) = (opcode_of(kind), bytes.len() as u64);
+        FrameHeader { fin: true, reserved: 0, opcode, mask: None, payload_len }.write(None, out.buffer());
+        out.push_copy(bytes);
+    }
+
+    /// Writes a message or a part of one as a frame.
+    #[inline(never)]
     pub(crate) fn message(
         &mut self,
         out: &mut Output,
@@ -155,10 +173,6 @@ impl FrameSender {
         end: bool,
     ) {
         self.sent.octets += payload.len() as u64;
-        if self.state == 0 && end {
-            self.sent.count(kind);
-            return extended_frame(out, keys, opcode_of(kind), reserved, payload, true);
-        }
         if self.state & ENCODES == 0 {
             self.part(out, keys, kind, reserved, payload, end);
         } else {

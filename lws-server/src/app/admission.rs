@@ -76,7 +76,8 @@ impl App {
         };
         let Some(decision) = decision else { return };
         stream.set_timeout(None);
-        let Some(GuardedStream { http, head, end, site, ingress, passed, .. }) = state.take_guarded() else {
+        let Some(GuardedStream { mut http, head, end, site, ingress, passed, .. }) = state.take_guarded()
+        else {
             return;
         };
         stream.let_go(head.held_bytes());
@@ -92,8 +93,9 @@ impl App {
                 // The guard that has decided has let it pass, too. A request that has waited for a slot has asked
                 // no guard yet.
                 let passed = passed + usize::from(new_slot.is_none());
-                let HttpStream { entry, peer_slot, begun, waiting, asked, .. } = http;
-                let peer_slot = new_slot.map(Box::new).or(peer_slot);
+                let (waiting, slot_before) = (http.take_waiting(), http.take_peer_slot());
+                let HttpStream { entry, begun, asked, .. } = http;
+                let peer_slot = new_slot.map(Box::new).or(slot_before);
                 let head = head.lend();
                 let arrived =
                     Arrived { stream, head, end, entry, peer_slot, begun, waiting, reroutes, asked };
@@ -118,7 +120,7 @@ impl App {
         asked: Asked<'a>,
     ) -> Option<lws_proto::Exchange<'a>> {
         let StreamPhase::Http(http) = &mut state.phase else { return None };
-        let Some(peers) = self.state.group.peers.clone().filter(|_| http.peer_slot.is_none()) else {
+        let Some(peers) = self.state.group.peers.clone().filter(|_| !http.has_peer_slot()) else {
             return Some(asked.stream);
         };
         let peer = self.state.peers.get(cx.connection(), || cx.peer());
@@ -128,7 +130,7 @@ impl App {
         let queue = peers.peer_slot(&peer, &request, defer);
         match queue {
             Queue::Go(peer_slot) => {
-                http.peer_slot = peer_slot;
+                http.keep_peer_slot(peer_slot);
                 return Some(asked.stream);
             }
             Queue::Wait(peer_slot) => self.hold(cx, state, asked, 0, WaitsFor::PeerSlot(peer_slot)),
@@ -189,7 +191,7 @@ impl App {
         let StreamPhase::Http(http) = &state.phase else { return None };
         let subject = Subject { route: http.route, key: state.key };
         let request = Request::lent(asked.head, routed, !asked.end, cx.tls());
-        let waiting = http.waiting.as_ref().map(|waiting| waiting.ask.path());
+        let waiting = http.waiting().map(|waiting| waiting.ask.path());
         let mut context = Context::new(cx, &mut self.state, subject, None);
         let (passed, admission) = loop {
             match guards.ask(passed, &mut context, &request) {

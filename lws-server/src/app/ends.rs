@@ -2,7 +2,7 @@
 
 use super::{App, Lent};
 use crate::context::{Context, Subject};
-use crate::http::Tally;
+use crate::http::{self, Tally};
 use crate::id::RouteId;
 use crate::link::stream::{HttpStream, StreamPhase, StreamState, WebSocketStream};
 use crate::link::streams::Streams;
@@ -26,17 +26,30 @@ impl App {
         key: Option<StreamKey>,
         cause: Cause,
     ) {
+        self.state.spans.ended(cx.connection(), cause);
+        // Most are exchanges, which are not moved.
+        if let StreamPhase::Http(http) = &mut state.phase {
+            let (handler, route) = (self.count_closed(cx, http, cause), http.route);
+            state.phase = StreamPhase::Idle;
+            return self.close_exchange(cx, handler, Subject { route, key }, cause);
+        }
         match std::mem::take(&mut state.phase) {
-            StreamPhase::Panicked { .. } => {}
+            StreamPhase::Http(_) | StreamPhase::Panicked { .. } => {}
             // A request that was refused before it could be understood.
             StreamPhase::Idle => {
-                self.log(|| access::not_understood(self.arrival(cx, key), status_of(cause), cause.name()));
+                self.log(cx, || {
+                    access::not_understood(self.arrival(cx, key), status_of(cause), cause.name())
+                });
             }
-            StreamPhase::Http(http) => self.on_exchange_closed(cx, http, key, cause),
-            StreamPhase::Guarded(guarded) => self.on_exchange_closed(cx, guarded.http, key, cause),
+            StreamPhase::Guarded(mut guarded) => {
+                let subject = Subject { route: guarded.http.route, key };
+                let handler = self.count_closed(cx, &mut guarded.http, cause);
+                drop(guarded);
+                self.close_exchange(cx, handler, subject, cause);
+            }
             StreamPhase::WebSocket(mut websocket) => {
                 self.leave(&websocket);
-                self.log_end(&websocket, close_code(cause), cause.name());
+                self.log_end(cx, &websocket, close_code(cause), cause.name());
                 let subject = Subject { route: websocket.route, key };
                 websocket.handler.close(&mut Context::new(cx, &mut self.state, subject, None), cause);
             }
@@ -47,40 +60,55 @@ impl App {
         }
     }
 
+    /// Counts the end of an exchange, and logs it. Returns its handler, to be called behind that: the counts are right where it panics.
     #[inline]
-    fn on_exchange_closed(
+    fn count_closed(
         &mut self,
-        cx: &mut Lent<'_>,
-        mut http: HttpStream,
-        key: Option<StreamKey>,
+        cx: &Lent<'_>,
+        http: &mut HttpStream,
         cause: Cause,
-    ) {
-        let (handler, route) = (http.handler.take(), http.route);
+    ) -> Option<Box<dyn http::Handler>> {
         if http.tally.status == 0 {
             http.tally.status = status_of(cause);
         }
         self.state.counters.in_flight -= 1;
         let Tally { status, bytes, .. } = http.tally;
         http.counters.count_request(http.asked, status, bytes, cx.now() - http.begun);
-        if let Some(entry) = http.entry {
+        if let Some(entry) = http.entry.take() {
             let cause = if http.tally.panicked { "panic" } else { cause.name() };
-            self.log(|| entry.exchange(&http.tally, cause));
+            self.log(cx, || entry.exchange(&http.tally, cause));
         }
-        if let Some(errors) = &http.tally.errors {
+        if let Some(errors) = http.tally.errors() {
             errors.refresh(cx.now(), &self.state.group.pools.disk);
         }
-        // Behind what is counted, which has to be right where the handler panics.
+        http.handler.take()
+    }
+
+    #[inline]
+    fn close_exchange(
+        &mut self,
+        cx: &mut Lent<'_>,
+        handler: Option<Box<dyn http::Handler>>,
+        subject: Subject,
+        cause: Cause,
+    ) {
         if let Some(mut handler) = handler {
-            handler.close(&mut Context::new(cx, &mut self.state, Subject { route, key }, None), cause);
+            handler.close(&mut Context::new(cx, &mut self.state, subject, None), cause);
         }
     }
 
     /// The record of the end of a WebSocket.
-    fn log_end(&self, websocket: &WebSocketStream, close_code: Option<u16>, cause: &'static str) {
+    fn log_end(
+        &self,
+        cx: &Lent<'_>,
+        websocket: &WebSocketStream,
+        close_code: Option<u16>,
+        cause: &'static str,
+    ) {
         if let Some(logged) = &websocket.logged {
             let sent = websocket.sent;
-            self.log(|| {
-                logged.end(u64::from(sent.text) + u64::from(sent.binary), sent.octets, close_code, cause)
+            self.log(cx, || {
+                logged.end(sent.messages.map(u64::from).iter().sum(), sent.octets, close_code, cause)
             });
         }
     }
@@ -111,7 +139,7 @@ impl App {
                 panics::discard(http.handler.take());
                 http.tally.panicked = true;
                 // What a handler has granted that came to no good end is not believed.
-                http.tally.subrequest = None;
+                http.tally.take_subrequest();
                 StreamPhase::Http(http)
             }
             StreamPhase::Guarded(guarded) => {
@@ -121,7 +149,7 @@ impl App {
             }
             StreamPhase::WebSocket(websocket) => {
                 self.leave(&websocket);
-                self.log_end(&websocket, None, "panic");
+                self.log_end(cx, &websocket, None, "panic");
                 panics::discard(websocket.handler);
                 StreamPhase::Panicked { websocket: true }
             }

@@ -17,10 +17,10 @@ impl App {
         &mut self,
         cx: &mut Lent<'_>,
         streams: &mut Streams,
+        key: StreamKey,
         mut stream: WebSocket<'_>,
         message: ws::Message<'_>,
     ) {
-        let key = stream.key();
         let StreamPhase::WebSocket(websocket) = &mut streams.at(key).phase else { return };
         if message.end {
             self.state.counters.messages += 1;
@@ -91,6 +91,8 @@ impl App {
     ) {
         let key = stream.key();
         state.key = Some(key);
+        let protocol = if matches!(stream, Established::Raw(_)) { "raw" } else { "WebSocket" };
+        self.state.spans.switched(cx.connection(), protocol);
         if let (StreamPhase::Idle, Established::Raw(_)) = (&state.phase, &stream) {
             // What its listener takes for no HTTP.
             let endpoint = self.state.sites.listener(listener).and_then(|listener| listener.raw.clone());
@@ -243,7 +245,7 @@ impl App {
                     self.end_subrequest(cx, state, stream);
                 }
             }
-            StreamPhase::Http(http) => match http.tally.instead.take() {
+            StreamPhase::Http(http) => match http.tally.take_instead() {
                 Some(head) => {
                     if let Ok(stream) = stream.into_exchange() {
                         self.reroute(cx, ingress, state, stream, &head);

@@ -83,9 +83,16 @@ impl App {
     }
 
     #[inline]
-    fn log<'r>(&self, record: impl FnOnce() -> AccessRecord<'r>) {
-        if let Some(log) = &self.state.observers.log {
-            log(&record());
+    fn log<'r>(&self, cx: &Lent<'_>, record: impl FnOnce() -> AccessRecord<'r>) {
+        let (log, is_traced) = (&self.state.observers.log, self.state.spans.has(cx.connection()));
+        if log.is_none() && !is_traced {
+            return;
+        }
+        let record = record();
+        // First: an observer may panic.
+        self.state.spans.recorded(&record);
+        if let Some(log) = log {
+            log(&record);
         }
     }
 
@@ -203,7 +210,7 @@ impl Application for App {
     fn proxy_failed(&mut self, cx: &mut Lent<'_>, _: ListenerId, _: &Peer, failure: ProxyFailure) {
         self.state.calling = RouteId::NONE;
         self.guard(cx, |app, cx| {
-            app.log(|| access::not_understood(app.arrival(cx, None), 0, failure.name()));
+            app.log(cx, || access::not_understood(app.arrival(cx, None), 0, failure.name()));
         });
     }
 
@@ -225,6 +232,7 @@ impl Application for App {
             peers.iter().for_each(|peers| peers.disconnect(peer, cx.now()));
             return None;
         };
+        self.state.spans.opened(self.state.shard, cx.connection(), || *peer, "server");
         self.serve_client(cx);
         self.report(cx);
         Some(accepted)
@@ -247,6 +255,8 @@ impl Application for App {
     }
 
     fn connected(&mut self, cx: &mut Lent<'_>, link: &mut Link, connection: &mut Connection) {
+        let peer = || cx.peer().unwrap_or(Peer::Unknown);
+        self.state.spans.opened(self.state.shard, cx.connection(), peer, "client");
         self.outgoing_connected(cx, link, connection);
         self.serve_client(cx);
     }
@@ -257,6 +267,7 @@ impl Application for App {
     }
 
     fn tls_established(&mut self, cx: &mut Lent<'_>, link: &mut Link, info: &Info) -> bool {
+        self.state.spans.secured(cx.connection(), info);
         if !link.is_outgoing() {
             self.state.counters.count_handshake(info);
         }
@@ -281,7 +292,7 @@ impl Application for App {
         if let Event::Message { stream, kind, chunk, first, remaining, end, .. } = event {
             let key = stream.key();
             let message = ws::Message { kind, chunk, first, remaining, end };
-            if self.guard(cx, |app, cx| app.on_message(cx, streams, stream, message)).is_none() {
+            if self.guard(cx, |app, cx| app.on_message(cx, streams, key, stream, message)).is_none() {
                 self.end_panicked(cx, streams, key);
             }
             return self.serve_client(cx);
@@ -307,6 +318,7 @@ impl Application for App {
     }
 
     fn sent_away(&mut self, cx: &mut Lent<'_>, _: &mut Link, cause: Cause) {
+        self.state.spans.ended(cx.connection(), cause);
         self.state.calling = RouteId::NONE;
         self.guard(cx, |app, cx| {
             if let Some(on_sent_away) = &app.state.observers.on_sent_away {
@@ -317,6 +329,7 @@ impl Application for App {
 
     fn closed(&mut self, cx: &mut Lent<'_>, link: Link) {
         self.end_link(cx, link);
+        self.state.spans.closed(cx.connection());
         self.serve_client(cx);
         let peer = cx.connection().and_then(|id| self.state.peers.remove(id));
         if let (Some(peer), Some(peers)) = (peer, &self.state.group.peers) {

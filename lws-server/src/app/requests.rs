@@ -5,7 +5,9 @@ use super::{App, Lent};
 use crate::context::{Context, Subject};
 use crate::http::subrequest::Subrequest;
 use crate::http::{self, Answer, ErrorForm, Exchange, Request, Response, Routed, Tally};
-use crate::link::stream::{HttpStream, StreamPhase, StreamState, WaitingRequest, WebSocketStream};
+use crate::link::stream::{
+    HttpStream, RareExchange, StreamPhase, StreamState, WaitingRequest, WebSocketStream,
+};
 use crate::link::streams::Ingress;
 use crate::metrics::RequestLabels;
 use crate::route::refusal;
@@ -70,18 +72,33 @@ impl App {
         self.state.counters.requests += 1;
         self.state.counters.in_flight += 1;
         state.key = Some(stream.key());
+        self.state.spans.requested(self.state.shard, cx.connection(), stream.key(), &head);
         let entry = self.entry(cx, stream.key(), &head);
         let begun = cx.now();
         let asked = RequestLabels::new(head.version(), head.method());
         let (peer_slot, waiting) = (None, None);
         let arrived = Arrived { stream, head, end, entry, peer_slot, begun, waiting, reroutes: 0, asked };
-        self.proceed(cx, ingress, state, arrived, None);
+        self.resolve_and_act(cx, ingress, state, arrived, None);
         self.after_answer(cx, state);
     }
 
-    /// Has a request resolved, and does what is to be done with it.
-    #[inline]
+    /// Has a request resolved that comes in the place of another one or was held up, and does what is to be done with it.
+    #[inline(never)]
     pub(super) fn proceed(
+        &mut self,
+        cx: &mut Lent<'_>,
+        ingress: Ingress,
+        state: &mut StreamState,
+        arrived: Arrived<'_>,
+        passed: Option<Passed>,
+    ) {
+        self.resolve_and_act(cx, ingress, state, arrived, passed);
+    }
+
+    /// Has a request resolved, and does what is to be done with it. Compiled once more for requests that have just come, which have
+    /// nothing that the others bring along.
+    #[inline(always)]
+    fn resolve_and_act(
         &mut self,
         cx: &mut Lent<'_>,
         ingress: Ingress,
@@ -91,11 +108,10 @@ impl App {
     ) {
         let Arrived { mut stream, head, end, entry, peer_slot, begun, waiting, reroutes, asked } = arrived;
         let Some(listener) = self.state.sites.listener(ingress.listener) else { return stream.abort() };
-        let target = head.target();
-        let (site, arrival) = listener.site(&head, target, cx.tls());
+        let (site, arrival) = listener.site(&head, cx.tls());
         // Kept beside the table, which a handler may change while it is called.
         let (site, policy) = (site.cloned(), listener.plain());
-        let resolved = resolve(site.as_deref(), &head, target, arrival, ingress.plain);
+        let resolved = resolve(site.as_deref(), &head, arrival, ingress.plain);
         let Resolved { route, pattern, path, step } = resolved;
         let fields = match (step.served(), &site) {
             (Some(served), _) => served.fields(arrival.secure),
@@ -110,22 +126,17 @@ impl App {
             None => ErrorForm::new(renderer, &head),
         });
         let is_head = head.method() == http::Method::Head;
-        let subrequest = waiting.as_ref().map(|waiting| Box::new(Subrequest::Asked(waiting.ask.copied())));
-        let tally = Tally { always: fields, head: is_head, errors, subrequest, reroutes, ..Tally::default() };
+        let mut tally = Tally { always: fields, head: is_head, reroutes, ..Tally::default() };
+        if errors.is_some() || waiting.is_some() {
+            let subrequest = waiting.as_ref().map(|waiting| Subrequest::Asked(waiting.ask.copied()));
+            tally.answer_for(errors, subrequest);
+        }
+        let rare = RareExchange::of(peer_slot, waiting);
         let counters = site.as_ref().map_or(&self.state.no_site, |site| &site.counters);
         let counters = Rc::clone(counters);
         let handler = None;
-        state.phase = StreamPhase::Http(HttpStream {
-            handler,
-            tally,
-            route,
-            entry,
-            peer_slot,
-            counters,
-            asked,
-            begun,
-            waiting,
-        });
+        state.phase =
+            StreamPhase::Http(HttpStream { handler, tally, route, entry, counters, asked, begun, rare });
         let mut routed = Routed { path: &path, pattern, content_bytes_max: 0 };
         if self.state.group.peers.is_some() {
             let asked = Asked { stream, head, end, site: site.clone(), ingress };
@@ -158,8 +169,8 @@ impl App {
 
     #[inline]
     fn entry(&self, cx: &Lent<'_>, key: StreamKey, head: &Head<'_>) -> Option<Box<LoggedRequest>> {
-        let log = self.state.observers.log.as_ref();
-        log.map(|_| LoggedRequest::new(self.arrival(cx, Some(key)), head))
+        let is_wanted = self.state.observers.log.is_some() || self.state.spans.has(cx.connection());
+        is_wanted.then(|| LoggedRequest::new(self.arrival(cx, Some(key)), head))
     }
 
     /// Has an endpoint answer a request.
@@ -247,7 +258,7 @@ impl App {
         let logged = http.entry.take().map(|mut entry| {
             let tally = Tally { status, ..Tally::default() };
             entry.first_byte = Some(cx.now() - http.begun);
-            self.log(|| entry.exchange(&tally, "websocket"));
+            self.log(cx, || entry.exchange(&tally, "websocket"));
             LoggedWebSocket::new(entry, status)
         });
         let counters = Rc::clone(&http.counters);
@@ -273,10 +284,10 @@ impl App {
             // It owes an answer now.
             http.handler = None;
         } else {
-            let (entry, peer_slot) = (http.entry.take(), http.peer_slot.take());
+            let (entry, peer_slot) = (http.entry.take(), http.take_peer_slot());
             let (begun, asked) = (http.begun, http.asked);
             // A question that is answered elsewhere grants nothing: that answer is for the peer, and the request that waited is over.
-            if let Some(waiting) = http.waiting.take() {
+            if let Some(waiting) = http.take_waiting() {
                 stream.let_go(waiting.head.held_bytes());
             }
             // Content that no handler has taken is passed over.
@@ -302,11 +313,11 @@ impl App {
         {
             entry.first_byte = Some(cx.now() - http.begun);
         }
-        if let Some(handler) = http.tally.upgraded.take() {
+        if let Some(handler) = http.tally.take_upgraded() {
             // The handler of the exchange has come to its end with it.
             panics::discard(http.handler.take());
             self.begin_websocket(cx, state, handler);
-        } else if http.owes_answer() || http.tally.instead.is_some() || http.tally.is_granted() {
+        } else if http.owes_answer() || http.tally.has_instead() || http.tally.is_granted() {
             self.wake_later(cx, *key);
         }
     }

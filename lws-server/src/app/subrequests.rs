@@ -25,11 +25,11 @@ impl App {
         passed: usize,
         ask: Ask,
     ) {
-        let StreamPhase::Http(http) = std::mem::take(&mut state.phase) else { return };
+        let StreamPhase::Http(mut http) = std::mem::take(&mut state.phase) else { return };
         let Asked { mut stream, head, end, site, ingress } = asked;
         let head = head.to_buf();
         // One question at a time: who asks about a question would never come to an end.
-        let question = ask.head(&head).filter(|_| http.waiting.is_none());
+        let question = ask.head(&head).filter(|_| http.waiting().is_none());
         let held = question.ok_or(Status::INTERNAL_SERVER_ERROR).and_then(|question| {
             let status = |limit: lws_proto::Limit| Status::new(limit.status());
             let held = stream.hold(head.held_bytes());
@@ -45,7 +45,8 @@ impl App {
         if !end {
             stream.pause();
         }
-        let HttpStream { tally, entry, peer_slot, begun, asked, .. } = http;
+        let peer_slot = http.take_peer_slot();
+        let HttpStream { tally, entry, begun, asked, .. } = http;
         let reroutes = tally.reroutes;
         let waiting = Some(Box::new(WaitingRequest { head, end, site, ingress, passed, reroutes, ask }));
         let head = question.lend();
@@ -70,8 +71,8 @@ impl App {
             handler.close(&mut Context::new(cx, &mut self.state, subject, None), Cause::Complete);
         }
         let StreamPhase::Http(mut http) = std::mem::take(&mut state.phase) else { return };
-        let subrequest = http.tally.subrequest.take().map(|subrequest| *subrequest);
-        let (Some(Subrequest::Granted(grant)), Some(waiting)) = (subrequest, http.waiting.take()) else {
+        let granted = (http.tally.take_subrequest(), http.take_waiting());
+        let (Some(Subrequest::Granted(grant)), Some(waiting)) = granted else {
             state.phase = StreamPhase::Http(http);
             return;
         };
@@ -83,7 +84,8 @@ impl App {
         }
         match grant.apply(head) {
             Some(head) => {
-                let HttpStream { tally, entry, peer_slot, begun, asked, .. } = http;
+                let peer_slot = http.take_peer_slot();
+                let HttpStream { tally, entry, begun, asked, .. } = http;
                 // What the layers of the question have kept is free for the request.
                 drop(tally);
                 let (head, waiting) = (head.lend(), None);
@@ -92,8 +94,9 @@ impl App {
                 self.proceed(cx, ingress, state, arrived, Some((site, passed + 1)));
             }
             None => {
-                let (always, errors) = (http.tally.always.take(), http.tally.errors.take());
-                http.tally = Tally { always, errors, reroutes, ..Tally::default() };
+                let mut tally = Tally { reroutes, ..Tally::default() };
+                tally.report_as(&mut http.tally);
+                http.tally = tally;
                 state.phase = StreamPhase::Http(http);
                 let response = Response::error(Status::INTERNAL_SERVER_ERROR);
                 self.refuse_admission(cx, state, stream, response, end);

@@ -151,10 +151,10 @@ pub(crate) struct ErrorForm {
 
 impl ErrorForm {
     #[cold]
-    pub(crate) fn new(renderer: &ErrorRenderer, head: &Head<'_>) -> Box<Self> {
+    pub(crate) fn new(renderer: &ErrorRenderer, head: &Head<'_>) -> Self {
         let accept: Vec<_> = head.get_all("accept").map(String::from_utf8_lossy).collect();
         let wishes = Wishes { target: head.target().into(), accept: accept.join(",").into() };
-        Box::new(Self { renderer: renderer.clone(), wishes })
+        Self { renderer: renderer.clone(), wishes }
     }
 
     /// The exchange is over: what was sent of files may have to be read again.

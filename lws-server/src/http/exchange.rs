@@ -21,34 +21,36 @@ pub(crate) struct Tally {
     pub(crate) failed: bool,
     /// The handler has panicked, and was dropped.
     pub(crate) panicked: bool,
-    /// The exchange has become a WebSocket, whose handler this is.
-    pub(crate) upgraded: Upgraded,
     /// Content bytes that were handed to the engine to be sent.
     pub(crate) bytes: u64,
     /// The request was HEAD: content counts for its length, and is not sent. RFC 9110 §9.3.2.
     pub(crate) head: bool,
-    /// What is answered in place of the request, and how many have been in its place before.
-    pub(crate) instead: Option<Box<HeadBuf>>,
+    /// How many requests have been answered in the place of the first one.
     pub(crate) reroutes: u8,
     /// Field lines of every final response, if there are any.
     pub(crate) always: Option<Rc<[FieldLine]>>,
+    /// What few exchanges have.
+    pub(crate) rare: Option<Box<RareTally>>,
+}
+
+/// What few exchanges have, apart from the rest, which is made and dropped for each of them.
+#[derive(Debug, Default)]
+pub(crate) struct RareTally {
+    /// The exchange has become a WebSocket, whose handler this is.
+    upgraded: Upgraded,
+    /// What is answered in place of the request.
+    instead: Option<HeadBuf>,
     /// The application's words for errors, if it has some.
-    pub(crate) errors: Option<Box<ErrorForm>>,
+    errors: Option<ErrorForm>,
     /// What layers have attached.
-    pub(crate) attached: Option<Box<Attached>>,
+    attached: Option<Attached>,
     /// What is answered decides about another request, which waits for it.
-    pub(crate) subrequest: Option<Box<Subrequest>>,
+    subrequest: Option<Subrequest>,
 }
 
 /// The handler of a WebSocket that was accepted on an exchange.
 #[derive(Default)]
 pub(crate) struct Upgraded(Option<Box<dyn ws::Handler>>);
-
-impl Upgraded {
-    pub(crate) fn take(&mut self) -> Option<Box<dyn ws::Handler>> {
-        self.0.take()
-    }
-}
 
 impl fmt::Debug for Upgraded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,16 +67,79 @@ impl Tally {
         self.always = Some(before.iter().flat_map(|before| before.iter().cloned()).chain(lines).collect());
     }
 
+    fn rare_mut(&mut self) -> &mut RareTally {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Has errors reported in the application's words, if it has some, and lets the answer decide about another request, if one waits
+    /// for it.
+    #[cold]
+    pub(crate) fn answer_for(&mut self, errors: Option<ErrorForm>, subrequest: Option<Subrequest>) {
+        let rare = self.rare_mut();
+        (rare.errors, rare.subrequest) = (errors, subrequest);
+    }
+
+    /// Has errors reported as another tally does.
+    #[cold]
+    pub(crate) fn report_as(&mut self, other: &mut Self) {
+        self.always = other.always.take();
+        if let Some(errors) = other.rare.as_mut().and_then(|rare| rare.errors.take()) {
+            self.rare_mut().errors = Some(errors);
+        }
+    }
+
+    /// The handler of the WebSocket that the exchange has become.
+    #[inline]
+    pub(crate) fn take_upgraded(&mut self) -> Option<Box<dyn ws::Handler>> {
+        self.rare.as_mut()?.upgraded.0.take()
+    }
+
+    /// The request that is to be answered in place of this one.
+    pub(crate) fn take_instead(&mut self) -> Option<HeadBuf> {
+        self.rare.as_mut()?.instead.take()
+    }
+
+    /// Whether another request is to be answered in place of this one.
+    #[inline]
+    pub(crate) fn has_instead(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.instead.is_some())
+    }
+
+    /// What was decided about the request that waits for this answer.
+    pub(crate) fn take_subrequest(&mut self) -> Option<Subrequest> {
+        self.rare.as_mut()?.subrequest.take()
+    }
+
+    #[inline]
+    fn subrequest(&self) -> Option<&Subrequest> {
+        self.rare.as_ref()?.subrequest.as_ref()
+    }
+
+    #[inline]
+    pub(crate) fn errors(&self) -> Option<&ErrorForm> {
+        self.rare.as_ref()?.errors.as_ref()
+    }
+
+    #[inline]
+    fn attached(&self) -> Option<&Attached> {
+        self.rare.as_ref()?.attached.as_ref()
+    }
+
+    #[inline]
+    fn attached_mut(&mut self) -> Option<&mut Attached> {
+        self.rare.as_mut()?.attached.as_mut()
+    }
+
     /// The content coding of the response, if its content is being encoded.
     #[inline]
     fn compression(&mut self) -> Option<&mut Compression> {
-        let compression = self.attached.as_mut()?.compression.as_mut()?;
+        let compression = self.attached_mut()?.compression.as_mut()?;
         compression.is_on().then_some(compression)
     }
 
     /// Whether the response should have begun.
     pub(crate) fn is_overdue(&self, now: Time) -> bool {
-        let deadline = self.attached.as_ref().and_then(|attached| attached.deadline);
+        let deadline = self.attached().and_then(|attached| attached.deadline);
         self.status == 0 && deadline.is_some_and(|at| at <= now)
     }
 
@@ -89,9 +154,10 @@ impl Tally {
     /// request is answered 500.
     #[cold]
     fn grant<N: AsRef<[u8]>, V: AsRef<[u8]>>(&mut self, fields: impl IntoIterator<Item = (N, V)>) {
-        let granted = self.subrequest.as_mut().is_some_and(|subrequest| subrequest.grant(fields));
+        let subrequest = self.rare.as_mut().and_then(|rare| rare.subrequest.as_mut());
+        let granted = subrequest.is_some_and(|subrequest| subrequest.grant(fields));
         if !granted {
-            self.subrequest = None;
+            self.take_subrequest();
             self.failed = true;
         }
     }
@@ -99,7 +165,7 @@ impl Tally {
     /// Whether the request that waits for this answer goes on, so that nothing more is answered here.
     #[inline]
     pub(crate) fn is_granted(&self) -> bool {
-        self.subrequest.as_ref().is_some_and(|subrequest| subrequest.is_granted())
+        self.subrequest().is_some_and(Subrequest::is_granted)
     }
 
     /// Content was handed over with a head or behind it.
@@ -122,7 +188,7 @@ fn respond<'a, N: AsRef<[u8]>, V: AsRef<[u8]>>(
     content: Payload<'_>,
     end: bool,
 ) -> Result<Sent<'a, spoken::Http>, Misuse> {
-    if tally.always.is_some() || tally.attached.is_some() {
+    if tally.always.is_some() || tally.attached().is_some() {
         return respond_with(permit, tally, status, fields.into_iter().collect(), content, end);
     }
     let bytes = content.len() as u64;
@@ -141,7 +207,7 @@ fn respond_with<'a, N: AsRef<[u8]>, V: AsRef<[u8]>>(
     mut content: Payload<'_>,
     end: bool,
 ) -> Result<Sent<'a, spoken::Http>, Misuse> {
-    let compression = tally.attached.as_mut().and_then(|attached| attached.compression.as_mut());
+    let compression = tally.rare.as_mut().and_then(|rare| rare.attached.as_mut()?.compression.as_mut());
     let said = compression.map(|compression| {
         let always = tally.always.iter().flat_map(|always| always.iter());
         let always = always.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
@@ -264,7 +330,7 @@ impl<'a> Exchange<'a> {
     /// Whether content of the stream is that of this request. That of one which waits for this answer is taken as its own route says.
     #[inline]
     fn is_about_its_own_content(&self) -> bool {
-        self.tally.subrequest.is_none()
+        self.tally.subrequest().is_none()
     }
 
     /// Takes no content of the request until [`resume`](Self::resume).
@@ -285,11 +351,12 @@ impl<'a> Exchange<'a> {
     /// Asks for one [`timer`](super::Handler::timer) at `at`, in place of the one asked for before; `None` takes it back.
     #[doc(alias = "lws_set_timer_usecs")]
     pub fn set_timeout(&mut self, at: Option<Time>) {
-        let next = match &mut self.tally.attached {
+        let begun = self.tally.status != 0;
+        let next = match self.tally.attached_mut() {
             None => at,
             Some(attached) => {
                 attached.timer = at;
-                attached.next_timeout(self.tally.status != 0)
+                attached.next_timeout(begun)
             }
         };
         self.stream.set_timeout(next);
@@ -305,7 +372,7 @@ impl<'a> Exchange<'a> {
         if deadline.is_none() && compression.is_none() && kept.is_empty() {
             return;
         }
-        let attached = self.tally.attached.get_or_insert_default();
+        let attached = self.tally.rare_mut().attached.get_or_insert_default();
         attached.deadline = attached.deadline.into_iter().chain(deadline).min();
         attached.compression = compression.or(attached.compression.take());
         attached.kept.extend(kept);
@@ -316,7 +383,7 @@ impl<'a> Exchange<'a> {
     /// Whether the moment that has come is that of the handler's timer. One that is to come is asked for again.
     pub(crate) fn takes_timer(&mut self, now: Time) -> bool {
         let begun = self.tally.status != 0;
-        let Some(attached) = &mut self.tally.attached else { return true };
+        let Some(attached) = self.tally.attached_mut() else { return true };
         let is_due = attached.timer.is_some_and(|at| at <= now);
         if is_due {
             attached.timer = None;
@@ -379,7 +446,7 @@ impl<'a> Exchange<'a> {
         status: Status,
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), Misuse> {
-        if self.tally.subrequest.is_some() {
+        if self.tally.subrequest().is_some() {
             // It is not for the peer, who has asked for something else.
             return Ok(());
         }
@@ -413,7 +480,7 @@ impl<'a> Exchange<'a> {
     ) -> Result<(), Misuse> {
         match accepted.boxed().accept(self.stream, &opening.lend(), None) {
             Ok(handler) => {
-                self.tally.upgraded = Upgraded(Some(handler));
+                self.tally.rare_mut().upgraded = Upgraded(Some(handler));
                 Ok(())
             }
             Err(misuse) => {
@@ -428,7 +495,7 @@ impl<'a> Exchange<'a> {
     /// already, nothing happens. An exchange that is rerouted more than ten times is answered 500.
     pub fn reroute(self, head: HeadBuf) {
         if self.tally.status == 0 {
-            self.tally.instead = Some(Box::new(head));
+            self.tally.rare_mut().instead = Some(head);
         }
     }
 
@@ -489,7 +556,7 @@ impl<'a> Permit<'a> {
     /// The permit again, to answer with `status`; or the exchange, if a request waits for this answer that goes on because of it.
     #[inline]
     fn unless_granted(self, status: Status) -> Result<Self, Exchange<'a>> {
-        if self.tally.subrequest.is_none() { Ok(self) } else { self.decide(status) }
+        if self.tally.subrequest().is_none() { Ok(self) } else { self.decide(status) }
     }
 
     #[cold]
@@ -499,7 +566,7 @@ impl<'a> Permit<'a> {
         }
         // What is answered goes to the peer in place of what it has asked for, and content that was held off is passed over.
         let Exchange { mut stream, tally } = self.into_exchange();
-        tally.subrequest = None;
+        tally.take_subrequest();
         stream.resume();
         match stream.permit() {
             Ok(inner) => Ok(Permit { inner, tally }),
@@ -524,7 +591,7 @@ impl<'a> Permit<'a> {
 
     /// The application's words for an error, if it has some.
     pub(crate) fn error_content(&self, status: Status) -> Option<ErrorContent> {
-        self.tally.errors.as_ref()?.content(status, status.reason())
+        self.tally.errors()?.content(status, status.reason())
     }
 
     /// Sends the head of the final response, and content with it. If that is not all of the content, and `fields` have no
@@ -558,7 +625,7 @@ impl<'a> Permit<'a> {
             Ok(permit) => permit,
             Err(exchange) => return exchange.tally.grant(response.field_lines()),
         };
-        if let Some(errors) = &tally.errors {
+        if let Some(errors) = tally.errors() {
             response.render(errors);
         }
         let content = std::mem::take(&mut response.content).into_payload();

@@ -47,15 +47,34 @@ pub(crate) struct HttpStream {
     pub(crate) route: RouteId,
     /// For the access log, if there is one.
     pub(crate) entry: Option<Box<LoggedRequest>>,
-    /// Its slot among the requests of its peer, if those are limited.
-    pub(crate) peer_slot: Option<Box<PeerSlot>>,
     /// What counts it, and by what.
     pub(crate) counters: ThreadCounters,
     pub(crate) asked: RequestLabels,
     /// The time of the loop when its head was there.
     pub(crate) begun: Time,
+    /// What few exchanges have.
+    pub(crate) rare: Option<Box<RareExchange>>,
+}
+
+/// What few exchanges have, apart from the rest, which is made and dropped for each of them.
+#[derive(Default)]
+pub(crate) struct RareExchange {
+    /// Its slot among the requests of its peer, if those are limited.
+    peer_slot: Option<Box<PeerSlot>>,
     /// The request that what is answered here decides about.
-    pub(crate) waiting: Option<Box<WaitingRequest>>,
+    waiting: Option<Box<WaitingRequest>>,
+}
+
+impl RareExchange {
+    /// Nothing, if it has none of both.
+    #[inline]
+    pub(crate) fn of(
+        peer_slot: Option<Box<PeerSlot>>,
+        waiting: Option<Box<WaitingRequest>>,
+    ) -> Option<Box<Self>> {
+        let any = peer_slot.is_some() || waiting.is_some();
+        any.then(|| Box::new(Self { peer_slot, waiting }))
+    }
 }
 
 /// A request that waits for what another route answers about it. It is resolved anew then.
@@ -130,6 +149,29 @@ impl StreamState {
 }
 
 impl HttpStream {
+    pub(crate) fn take_peer_slot(&mut self) -> Option<Box<PeerSlot>> {
+        self.rare.as_mut()?.peer_slot.take()
+    }
+
+    pub(crate) fn has_peer_slot(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.peer_slot.is_some())
+    }
+
+    pub(crate) fn keep_peer_slot(&mut self, peer_slot: Option<Box<PeerSlot>>) {
+        if peer_slot.is_some() {
+            self.rare.get_or_insert_default().peer_slot = peer_slot;
+        }
+    }
+
+    /// The request that waits for what is answered here.
+    pub(crate) fn waiting(&self) -> Option<&WaitingRequest> {
+        self.rare.as_ref()?.waiting.as_deref()
+    }
+
+    pub(crate) fn take_waiting(&mut self) -> Option<Box<WaitingRequest>> {
+        self.rare.as_mut()?.waiting.take()
+    }
+
     /// Whether a 500 is owed: a response could not be written, or the request has neither been answered nor left a handler that
     /// could.
     #[inline]
@@ -137,7 +179,7 @@ impl HttpStream {
         self.tally.status == 0
             && (self.tally.failed || self.handler.is_none())
             && !self.tally.is_granted()
-            && self.tally.instead.is_none()
+            && !self.tally.has_instead()
     }
 }
 
@@ -164,11 +206,11 @@ impl WebSocketStream {
     /// Counts the messages that were sent since the last time. A WebSocket that has ended in between may say nothing any more.
     #[inline]
     pub(crate) fn count_sent(&mut self, sent: SentMessages) {
-        let before = self.sent;
-        let is_gone = sent == SentMessages::default();
-        if !is_gone && sent != before {
-            let more = |now: u32, before: u32| u64::from(now.wrapping_sub(before));
-            self.counters.count_sent([more(sent.text, before.text), more(sent.binary, before.binary)]);
+        let (now, before) = (sent.messages, self.sent.messages);
+        // Octets of a message that goes on are not counted here.
+        if now != before && now != [0, 0] {
+            let more = |kind: usize| u64::from(now[kind].wrapping_sub(before[kind]));
+            self.counters.count_sent([more(0), more(1)]);
             self.sent = sent;
         }
     }

@@ -75,8 +75,7 @@ impl Context<'_> {
 
 fn explained(listener: &Listener, head: &Head<'_>, secure: bool) -> Explanation {
     let (site, arrival) = listener.site_named(head, secure);
-    let Resolved { pattern, path, step, .. } =
-        resolve(site.map(|site| &**site), head, head.target(), arrival, false);
+    let Resolved { pattern, path, step, .. } = resolve(site.map(|site| &**site), head, arrival, false);
     Explanation {
         listener: listener.address().to_string(),
         site: site.map(|site| site.settings.names.listed.clone()),

@@ -299,7 +299,7 @@ impl<T> PathTree<T> {
     /// The number of the route that `path`, which begins with `/`, belongs to.
     #[inline]
     pub(crate) fn find(&self, path: &str) -> Option<usize> {
-        match self.find_whole(path) {
+        match self.find_whole(path.as_bytes()).map(|(_, number)| number) {
             Some(number) => Some(number),
             None => self.find_below(0, path.strip_prefix('/')?),
         }
@@ -307,8 +307,9 @@ impl<T> PathTree<T> {
 
     /// The number of the route that is written out as `path`, of the few that are compared so. Such a path is in normal form.
     #[inline]
-    pub(crate) fn find_whole(&self, path: &str) -> Option<usize> {
-        self.whole.iter().find(|(known, _)| **known == *path).map(|(_, number)| *number)
+    pub(crate) fn find_whole(&self, path: &[u8]) -> Option<(&str, usize)> {
+        let found = self.whole.iter().find(|(known, _)| known.as_bytes() == path);
+        found.map(|(known, number)| (&**known, *number))
     }
 
     /// The route that `path` leads to from a node. Each node is visited once at the most, as only one path leads to it.

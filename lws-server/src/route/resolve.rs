@@ -13,12 +13,12 @@ use lws_proto::ws::is_opening;
 use std::borrow::Cow;
 
 /// A request and its way through a site.
-pub(crate) struct Resolved<'s, 'h> {
+pub(crate) struct Resolved<'s> {
     /// [`RouteId::NONE`] if its path has no route.
     pub(crate) route: RouteId,
     pub(crate) pattern: Option<&'s Pattern>,
     /// The path in normal form; empty if there is none.
-    pub(crate) path: Cow<'h, str>,
+    pub(crate) path: Cow<'s, str>,
     pub(crate) step: Step<'s>,
 }
 
@@ -77,22 +77,21 @@ pub(crate) enum Refusal<'s> {
     Preflight(&'s ServedPath),
 }
 
-/// Finds what answers a request. `site` is the one that it is for, `target` that of `head`; `plain` says that it came without TLS to
-/// where that is refused.
+/// Finds what answers a request. `site` is the one that it is for; `plain` says that it came without TLS to where that is refused.
 #[inline]
-pub(crate) fn resolve<'s, 'h>(
+pub(crate) fn resolve<'s>(
     site: Option<&'s ServedSite>,
-    head: &Head<'h>,
-    target: &'h str,
+    head: &Head<'s>,
     arrival: Arrival,
     plain: bool,
-) -> Resolved<'s, 'h> {
+) -> Resolved<'s> {
     // Most targets are written as their route is, and need not be brought into normal form.
-    if let Some((route, pattern, served)) = site.filter(|_| !plain).and_then(|site| site.find_whole(target)) {
+    let whole = site.filter(|_| !plain).and_then(|site| site.find_whole(head.target_bytes()));
+    if let Some((path, (route, pattern, served))) = whole {
         let step = step_at(served, head, arrival.secure);
-        return Resolved { route, pattern: Some(pattern), path: Cow::Borrowed(target), step };
+        return Resolved { route, pattern: Some(pattern), path: Cow::Borrowed(path), step };
     }
-    let path = path_of(head, target);
+    let path = path_of(head, head.target());
     let Some(site) = site else { return refused(path, Refusal::Misdirected) };
     if plain {
         return refused(path, Refusal::Plain);
@@ -111,7 +110,7 @@ pub(crate) fn resolve<'s, 'h>(
 }
 
 #[cold]
-fn refused<'s, 'h>(path: Option<Cow<'h, str>>, refusal: Refusal<'s>) -> Resolved<'s, 'h> {
+fn refused<'s>(path: Option<Cow<'s, str>>, refusal: Refusal<'s>) -> Resolved<'s> {
     let (path, step) = (path.unwrap_or_default(), Step::Refuse(refusal));
     Resolved { route: RouteId::NONE, pattern: None, path, step }
 }
@@ -210,7 +209,7 @@ mod tests {
     ) -> (Option<u32>, String, &'static str) {
         with_head(request, |head| {
             let arrival = Arrival { secure: false, local: false };
-            let Resolved { route, path, step, .. } = resolve(site, head, head.target(), arrival, plain);
+            let Resolved { route, path, step, .. } = resolve(site, head, arrival, plain);
             let step = match step {
                 Step::Request(_) => "request",
                 Step::Upgrade(_) => "upgrade",

@@ -19,6 +19,7 @@ use crate::thread::ThreadState;
 use crate::thread::command::Command;
 use crate::thread::drain::DrainWatchers;
 use crate::thread::observers::{Observers, PeerAddresses};
+use crate::thread::spans::Spans;
 use crate::thread::timers::Timers;
 use crate::thread::wakes::PendingWakes;
 use lws_loop_external as external;
@@ -154,6 +155,7 @@ fn app(
         keeping: Vec::new(),
         peers: PeerAddresses::new(observers.want_peers() || group.peers.is_some()),
         observers,
+        spans: Spans::default(),
         counters: Counters::default(),
         no_site: Rc::new(group.site_counters.counters_of_none(shard)),
         started: Instant::now(),

@@ -6,6 +6,7 @@
 
 use lws_loop_external::Address;
 use lws_proto::http::{Authority, Head, Target};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -21,6 +22,8 @@ pub(crate) struct HostTable<T> {
     first: Option<usize>,
     /// The names that almost every request has, as they are written in `Host`: compared before anything is parsed.
     verbatim: Vec<Verbatim>,
+    /// The one of them that was asked for last, which the next request mostly asks for, too.
+    recent: Cell<usize>,
 }
 
 /// The site of names that no other one has.
@@ -107,8 +110,8 @@ pub(crate) struct NameTwice(pub(crate) Option<Box<str>>);
 impl<T> HostTable<T> {
     /// No sites.
     pub(crate) fn empty() -> Self {
-        let (exact, below) = (HashMap::new(), HashMap::new());
-        Self { sites: Vec::new(), exact, below, default: None, first: None, verbatim: Vec::new() }
+        let (exact, below, recent) = (HashMap::new(), HashMap::new(), Cell::new(0));
+        Self { sites: Vec::new(), exact, below, default: None, first: None, verbatim: Vec::new(), recent }
     }
 
     /// # Errors
@@ -148,11 +151,9 @@ impl<T> HostTable<T> {
     }
 
     /// The site that a request is for; `None` if it was meant for another server, or for a scheme that is not spoken here.
-    ///
-    /// `target` is that of `head`.
     #[inline]
-    pub(crate) fn find(&self, head: &Head<'_>, target: &str, arrival: Arrival) -> Option<&T> {
-        let index = match self.find_unparsed(head, target, arrival) {
+    pub(crate) fn find(&self, head: &Head<'_>, arrival: Arrival) -> Option<&T> {
+        let index = match self.find_unparsed(head, arrival) {
             Some(index) => index,
             None => self.find_parsed(head, arrival)?,
         };
@@ -161,8 +162,8 @@ impl<T> HostTable<T> {
 
     /// Finds a site without the parser, as it can for almost every request.
     #[inline]
-    fn find_unparsed(&self, head: &Head<'_>, target: &str, arrival: Arrival) -> Option<usize> {
-        if !target.starts_with('/') {
+    fn find_unparsed(&self, head: &Head<'_>, arrival: Arrival) -> Option<usize> {
+        if head.target_bytes().first() != Some(&b'/') {
             return None;
         }
         if let Some(sole) = self.default.filter(|_| self.exact.is_empty() && self.below.is_empty())
@@ -176,8 +177,14 @@ impl<T> HostTable<T> {
             Some((host, rest)) => host == name.as_bytes() && matches!(rest, [] | [b':', ..]),
             None => false,
         };
-        let counts = |known: &&Verbatim| !known.local || self.default.is_some() || arrival.needs_a_name();
-        self.verbatim.iter().filter(counts).find(|known| is_whole_host(&known.name)).map(|known| known.index)
+        let counts = |known: &Verbatim| !known.local || self.default.is_some() || arrival.needs_a_name();
+        let is_meant = |known: &Verbatim| counts(known) && is_whole_host(&known.name);
+        if let Some(recent) = self.verbatim.get(self.recent.get()).filter(|known| is_meant(known)) {
+            return Some(recent.index);
+        }
+        let found = self.verbatim.iter().position(is_meant)?;
+        self.recent.set(found);
+        self.verbatim.get(found).map(|known| known.index)
     }
 
     #[cold]
@@ -275,7 +282,29 @@ mod tests {
         let names: Vec<_> = sites.iter().map(names).collect();
         let table = HostTable::new(names.iter().enumerate()).unwrap_or_else(|twice| panic!("{twice:?}"));
         let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
-        heads::with_head(&request, |head| table.find(head, head.target(), arrival).copied())
+        heads::with_head(&request, |head| table.find(head, arrival).copied())
+    }
+
+    #[test]
+    fn the_name_of_the_request_before_says_nothing_of_the_next_one() {
+        let names: Vec<_> = ["a.example", "b.example"]
+            .map(|name| HostNames::new(&[name.to_owned()], false).expect("names"))
+            .into_iter()
+            .collect();
+        let table = HostTable::new(names.iter().enumerate()).unwrap_or_else(|twice| panic!("{twice:?}"));
+        for (host, site) in [
+            ("b.example", Some(1)),
+            ("b.example:80", Some(1)),
+            ("a.example", Some(0)),
+            ("b.example.evil", None),
+            ("b.example", Some(1)),
+            ("b.exampl", None),
+            ("A.example", Some(0)),
+        ] {
+            let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            let found = heads::with_head(&request, |head| table.find(head, OPEN).copied());
+            assert_eq!(found, site, "{host}");
+        }
     }
 
     const OPEN: Arrival = Arrival { secure: false, local: false };

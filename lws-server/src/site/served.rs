@@ -203,8 +203,9 @@ impl ServedSite {
 
     /// The route that is written out as a target, of the few that are compared so. The target is a path in normal form then.
     #[inline]
-    pub(crate) fn find_whole(&self, target: &str) -> Option<(RouteId, &Pattern, &ServedPath)> {
-        self.at(self.paths.find_whole(target)?)
+    pub(crate) fn find_whole(&self, target: &[u8]) -> Option<(&str, (RouteId, &Pattern, &ServedPath))> {
+        let (path, index) = self.paths.find_whole(target)?;
+        Some((path, self.at(index)?))
     }
 
     #[inline]

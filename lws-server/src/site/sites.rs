@@ -147,21 +147,16 @@ pub(crate) struct Listener {
 impl Listener {
     /// The site that a request is for, and by what it has come.
     #[inline]
-    pub(crate) fn site(
-        &self,
-        head: &Head<'_>,
-        target: &str,
-        tls: Option<&Info>,
-    ) -> (Option<&Rc<ServedSite>>, Arrival) {
+    pub(crate) fn site(&self, head: &Head<'_>, tls: Option<&Info>) -> (Option<&Rc<ServedSite>>, Arrival) {
         let arrival = Arrival { secure: tls.is_some(), local: self.local };
-        let site = self.sites.find(head, target, arrival);
+        let site = self.sites.find(head, arrival);
         (site.filter(|_| tls.is_none_or(|info| self.is_of_host(info, head))), arrival)
     }
 
     /// The site that has the name which a request is for, if its connection was made for that, too.
     pub(crate) fn site_named(&self, head: &Head<'_>, secure: bool) -> (Option<&Rc<ServedSite>>, Arrival) {
         let arrival = Arrival { secure, local: self.local };
-        (self.sites.find(head, head.target(), arrival), arrival)
+        (self.sites.find(head, arrival), arrival)
     }
 
     /// Where it listens.

@@ -8,6 +8,8 @@ pub(crate) mod deferred;
 pub(crate) mod drain;
 pub(crate) mod observers;
 pub(crate) mod panics;
+#[cfg_attr(not(feature = "tracing"), path = "spans_absent.rs")]
+pub(crate) mod spans;
 pub(crate) mod timers;
 pub(crate) mod wakes;
 
@@ -25,6 +27,7 @@ use crate::site::transition::Changing;
 use crate::thread::command::Command;
 use crate::thread::drain::DrainWatchers;
 use crate::thread::observers::{Observers, PeerAddresses};
+use crate::thread::spans::Spans;
 use crate::thread::timers::Timers;
 use crate::thread::wakes::PendingWakes;
 use lws_proto::{Config, Time};
@@ -51,6 +54,7 @@ pub(crate) struct ThreadState {
     pub(crate) keeping: Vec<Rc<Mounted>>,
     pub(crate) drain_watchers: DrainWatchers,
     pub(crate) observers: Observers,
+    pub(crate) spans: Spans,
     pub(crate) peers: PeerAddresses,
     pub(crate) counters: Counters,
     /// What counts the requests that are for no site.

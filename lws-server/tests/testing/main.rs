@@ -13,6 +13,8 @@ mod observed;
 mod outbox;
 #[cfg(feature = "gzip")]
 mod ready_layers;
+#[cfg(feature = "tracing")]
+mod traced;
 
 use lws_server::testing::Server as Test;
 use lws_server::{Builder, Server};

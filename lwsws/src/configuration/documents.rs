@@ -29,7 +29,7 @@ impl Documents {
                 Ok(documents) => read.documents = Some(documents),
                 Err(error) => {
                     let message = format!("{key}: the page {page} is not sent: {error}");
-                    read.missing.push(Remark::new(&vhost.location, message));
+                    read.missing.push(Remark::error(&vhost.location, message));
                 }
             }
         }

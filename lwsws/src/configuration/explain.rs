@@ -1,19 +1,19 @@
 //! What would be done with a request, by the configuration alone: nothing is bound, so that it can be asked beside a server that runs.
 
+use super::print;
 use super::sites::Prepared;
-use super::{print, read};
-use lws_config::Options;
+use lws_config::Config;
+use lws_plugin::Registry;
 use lws_server::http::Method;
 use lws_server::{Address, Builder, Explanation, Limits, ListeningSocket, Server, Site, Time};
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Prints what would be done with a request for an address, at each listener where it could come in.
-pub(super) fn explain(folder: &Path, options: &Options, uri: &str) -> ExitCode {
-    let Some(config) = read(folder, options) else { return ExitCode::FAILURE };
-    match Prepared::new(config).and_then(|prepared| explanations(&prepared, uri)) {
+pub(super) fn explain(config: Config, registry: Arc<Registry>, uri: &str) -> ExitCode {
+    match Prepared::looked_at(config, registry).and_then(|prepared| explanations(&prepared, uri)) {
         Ok(explanations) if explanations.is_empty() => {
             eprintln!(
                 "lwsws: {uri}: no listener takes requests for it; http:// or https:// is wanted, and a host"

@@ -10,13 +10,17 @@ mod sessions;
 mod sites;
 mod stamp;
 
-use reload::Source;
+use reload::{Current, Source};
 
 pub(crate) use reload::Reloader;
 
+use crate::acme::Orders;
+use crate::log::Log;
+use crate::plugins;
 use crate::privileges;
 use clap::Args;
 use lws_config::{Config, Global, LogRules, Options, Plan, Report};
+use lws_plugin::Registry;
 use lws_server::{Builder, DriverOptions, Handle, Limits, PeerLimits, SiteId};
 use sites::Prepared;
 use std::io::{self, Write as _};
@@ -38,6 +42,10 @@ pub(crate) struct ConfigurationArguments {
     /// Folder that _lws_ddir_ in a configuration stands for
     #[arg(long, value_name = "DIR", requires = "config", default_value = "/usr/share")]
     data_directory: PathBuf,
+
+    /// Folder of plugins, again for more: libraries with protocols that hosts name in ws-protocols. With those that plugin-dir names
+    #[arg(long = "plugin-dir", value_name = "DIR", requires = "config")]
+    plugin_directories: Vec<PathBuf>,
 
     /// Seconds that a reload may wait for files, keys and threads: past it everything stays as it was
     #[arg(long, value_name = "SECS", requires = "config", default_value_t = 60,
@@ -74,14 +82,19 @@ impl ConfigurationArguments {
         let folder = self.config.as_deref()?;
         let options = self.options();
         if let Some(uri) = &self.explain {
-            return Some(explain::explain(folder, &options, uri));
+            let read = self.read_with_plugins(folder, &options);
+            return Some(
+                read.map_or_else(|status| status, |(config, plugins)| explain::explain(config, plugins, uri)),
+            );
         }
         if self.test {
-            return Some(test(folder, &options));
+            return Some(self.run_test(folder, &options));
         }
         if self.print {
-            let status = |config: &Config| print(&format!("{}\n", config.to_json()));
-            return Some(read(folder, &options).map_or(ExitCode::FAILURE, |config| status(&config)));
+            let read = self.read_with_plugins(folder, &options);
+            return Some(
+                read.map_or_else(|status| status, |(config, plugins)| print_config(&config, &plugins)),
+            );
         }
         let before = self.diff.as_deref()?;
         Some(match (read(before, &options), read(folder, &options)) {
@@ -115,12 +128,63 @@ impl ConfigurationArguments {
         let config = read(folder, &self.options());
         let config = config
             .ok_or_else(|| io::Error::other(format!("{} cannot be served as it is", folder.display())))?;
-        sites::remarks(&config).iter().for_each(|remark| say(&format!("{remark}\n")));
+        let registry = Arc::new(self.registry(&config)?);
+        sites::remarks(&config, &registry).iter().for_each(|remark| say(&format!("{remark}\n")));
         let (folder, options) = (folder.clone(), self.options());
         let reload_timeout = Duration::from_secs(self.reload_timeout.into());
-        let prepared = Arc::new(Prepared::new(config)?);
+        let prepared = Arc::new(Prepared::new(config, registry)?);
         prepared.remarks().for_each(|remark| say(&format!("{remark}\n")));
-        Ok(Some(Served { prepared, folder, options, reload_timeout }))
+        let current = Current::new(Arc::clone(&prepared));
+        Ok(Some(Served { prepared, current, folder, options, reload_timeout }))
+    }
+
+    /// The plugins of a configuration: those that are built in, and those of its folders and of the command line's.
+    ///
+    /// # Errors
+    /// A file was refused, or a folder cannot be read.
+    fn registry(&self, config: &Config) -> io::Result<Registry> {
+        let folders: Vec<_> =
+            config.global.plugin_directories.iter().chain(&self.plugin_directories).cloned().collect();
+        plugins::registry(&folders)
+    }
+
+    /// A configuration that can be used, and its plugins; or, after saying why not, the status to end with.
+    fn read_with_plugins(
+        &self,
+        folder: &Path,
+        options: &Options,
+    ) -> Result<(Config, Arc<Registry>), ExitCode> {
+        let config = read(folder, options).ok_or(ExitCode::FAILURE)?;
+        let registry = self.registry(&config).map_err(complain)?;
+        Ok((config, Arc::new(registry)))
+    }
+
+    /// Says everything that is wrong with a configuration and its plugins. Protocols do not begin for that.
+    fn run_test(&self, folder: &Path, options: &Options) -> ExitCode {
+        let (config, report) = Config::read(folder, options);
+        tell(&report);
+        let mut fails = report.fails_check();
+        let registry = self.registry(&config).map_err(complain);
+        fails |= registry.is_err();
+        if let Ok(registry) = &registry {
+            let mut findings = protocols::unknown(&config, registry);
+            findings.extend(protocols::wrong_options(&config, registry));
+            findings.iter().for_each(|finding| say(&format!("{finding}\n")));
+            fails |= !findings.is_empty();
+        }
+        if fails {
+            eprintln!("lwsws: {} cannot be served as it is", folder.display());
+            return ExitCode::FAILURE;
+        }
+        let checked = limits::check(&config, &Limits::default()).and_then(|()| Orders::check(&config));
+        if let Err(error) = checked {
+            return complain(error);
+        }
+        let names = registry.map(|registry| plugins::names(&registry)).unwrap_or_default();
+        let (hosts, mounts) =
+            (config.vhosts.len(), config.vhosts.iter().map(|vhost| vhost.mounts.len()).sum::<usize>());
+        let (hosts, mounts) = (count(hosts, "virtual host"), count(mounts, "mount"));
+        print(&format!("protocols: {names}\n{}: {hosts} and {mounts}\n", folder.display()))
     }
 
     fn options(&self) -> Options {
@@ -137,24 +201,23 @@ fn read(folder: &Path, options: &Options) -> Option<Config> {
     (!report.has_errors()).then_some(config)
 }
 
-fn test(folder: &Path, options: &Options) -> ExitCode {
-    let (config, report) = Config::read(folder, options);
-    tell(&report);
-    if report.fails_check() {
-        eprintln!("lwsws: {} cannot be served as it is", folder.display());
-        return ExitCode::FAILURE;
-    }
-    if let Err(error) = limits::check(&config, &Limits::default()) {
-        eprintln!("lwsws: {error}");
-        return ExitCode::FAILURE;
-    }
-    let (hosts, mounts) =
-        (config.vhosts.len(), config.vhosts.iter().map(|vhost| vhost.mounts.len()).sum::<usize>());
-    print(&format!("{}: {} and {}\n", folder.display(), count(hosts, "virtual host"), count(mounts, "mount")))
-}
-
 fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+/// Prints a configuration, and the plugins that it has.
+fn print_config(config: &Config, registry: &Registry) -> ExitCode {
+    // It is JSON that was written a moment ago.
+    let mut value: serde_json::Value = serde_json::from_str(&config.to_json()).unwrap_or_default();
+    if let Some(members) = value.as_object_mut() {
+        members.insert("plugins".into(), plugins::to_json(registry));
+    }
+    print(&format!("{value:#}\n"))
+}
+
+fn complain(error: io::Error) -> ExitCode {
+    say(&format!("lwsws: {error}\n"));
+    ExitCode::FAILURE
 }
 
 fn tell(report: &Report) {
@@ -177,6 +240,7 @@ fn print(text: &str) -> ExitCode {
 #[derive(Clone)]
 pub(crate) struct Served {
     prepared: Arc<Prepared>,
+    current: Current,
     folder: PathBuf,
     options: Options,
     reload_timeout: Duration,
@@ -196,6 +260,11 @@ impl Served {
     /// TLS of all listeners, whose certificates may be read again.
     pub(crate) fn tls(&self) -> Vec<lws_server::tls::Server> {
         self.prepared.tls().cloned().collect()
+    }
+
+    /// Has the certificates ordered and renewed that come from authorities.
+    pub(crate) fn keep_certificates(&self, log: Option<&Log>) {
+        self.prepared.orders().keep(log);
     }
 
     /// Descriptors that the process may have, if the configuration says how many.
@@ -256,7 +325,12 @@ impl Served {
     /// What reads it again, once a server has these sites of it.
     pub(crate) fn reloader(&self, handle: Handle, sites: &[SiteId], limits: Limits) -> Reloader {
         let source = Source { folder: self.folder.clone(), options: self.options.clone() };
-        Reloader::new(source, limits, handle, Arc::clone(&self.prepared), sites.to_vec(), self.reload_timeout)
+        Reloader::new(source, limits, handle, self.current.clone(), sites.to_vec(), self.reload_timeout)
+    }
+
+    /// Ends the protocols of what was served last. To be called when the server has gone.
+    pub(crate) fn finish(&self) {
+        self.current.get().finish();
     }
 
     /// What one thread serves.

@@ -6,14 +6,15 @@
 
 use super::sites::{self, Prepared};
 use super::{count, read, say};
+use crate::log::Log;
 use lws_config::{Change, Config, Fate, Options, Plan};
 use lws_server::tls::{self, Update};
 use lws_server::{Handle, Limits, SiteChanges, SiteId};
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -30,12 +31,31 @@ pub(crate) struct Reloader {
     limits: Limits,
     handle: Handle,
     served: Arc<Prepared>,
+    current: Current,
     /// The sites of its hosts.
     sites: Vec<SiteId>,
     /// How long each of both steps may take: files that are read, and threads that change.
     timeout: Duration,
     /// Reads files. It is left alone when that takes too long, and no other begins before it has ended.
     reading: Option<JoinHandle<()>>,
+}
+
+/// The configuration that is served now, for what ends it with the process.
+#[derive(Clone)]
+pub(super) struct Current(Arc<Mutex<Arc<Prepared>>>);
+
+impl Current {
+    pub(super) fn new(served: Arc<Prepared>) -> Self {
+        Self(Arc::new(Mutex::new(served)))
+    }
+
+    pub(super) fn get(&self) -> Arc<Prepared> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set(&self, served: Arc<Prepared>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = served;
+    }
 }
 
 /// A configuration that was read, with everything opened that it needs.
@@ -63,9 +83,9 @@ impl Source {
     fn acquire(&self, served: &Prepared) -> io::Result<Acquired> {
         let config: Config = read(&self.folder, &self.options)
             .ok_or_else(|| io::Error::other("the configuration has errors"))?;
-        sites::remarks(&config).iter().for_each(|remark| say(&format!("{remark}\n")));
+        sites::remarks(&config, served.registry()).iter().for_each(|remark| say(&format!("{remark}\n")));
         let plan = Plan::between(served.config(), &config);
-        let (served, updates) = Prepared::after(Some(served), config)?;
+        let (served, updates) = served.followed_by(config)?;
         served.remarks().for_each(|remark| say(&format!("{remark}\n")));
         Ok(Acquired { served: Arc::new(served), plan, updates })
     }
@@ -76,11 +96,12 @@ impl Reloader {
         source: Source,
         limits: Limits,
         handle: Handle,
-        served: Arc<Prepared>,
+        current: Current,
         sites: Vec<SiteId>,
         timeout: Duration,
     ) -> Self {
-        Self { source, limits, handle, served, sites, timeout, reading: None }
+        let served = current.get();
+        Self { source, limits, handle, served, current, sites, timeout, reading: None }
     }
 
     /// Reads the configuration and serves it. Answers what was done, a line for each thing.
@@ -94,7 +115,9 @@ impl Reloader {
         let changes = self.changes(&steps, &served, updates);
         let added = self.change(changes)?;
         self.sites = sites_of(&steps, &self.sites, added);
-        self.served = served;
+        self.current.set(Arc::clone(&served));
+        // Of the protocols that are in both, nothing ends.
+        std::mem::replace(&mut self.served, served).finish();
         Ok(done)
     }
 
@@ -127,6 +150,8 @@ impl Reloader {
     fn steps(&self, plan: &Plan, served: &Prepared, done: &mut Vec<String>) -> Vec<Fate> {
         // A global value may show in every site.
         let all = plan.changes.iter().any(|change| matches!(change, Change::Global { .. }));
+        // And so does one host whose domains an authority validates at whichever host it reaches.
+        let all = all || served.orders().answers_requests() != self.served.orders().answers_requests();
         let is_changed =
             |index: usize, old: usize| all || served.is_first(index) != self.served.is_first(old);
         let fates = Plan::fates(self.served.config(), served.config()).into_iter().enumerate();
@@ -189,6 +214,11 @@ impl Reloader {
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
+    }
+
+    /// Has the certificates ordered and renewed that come from authorities by the configuration that is served now.
+    pub(crate) fn keep_certificates(&self, log: Option<&Log>) {
+        self.served.orders().keep(log);
     }
 
     /// TLS of all listeners.

@@ -5,25 +5,27 @@
 use super::documents::Documents;
 use super::limits;
 use super::programs;
-use super::protocols::{self, NoWebSockets, Protocols, built_in};
+use super::protocols::{self, HostProtocols, NoWebSockets};
 use super::sessions;
 use super::stamp::Stamp;
-use crate::demo::Demo;
+use crate::acme::Orders;
 use crate::files::passwords;
 use crate::proxy;
-use lws_config::{Cache, Config, Listen, Location, Mount, Origin, Vhost};
+use lws_config::{AcmeChallenge, Cache, Config, Listen, Location, Mount, Origin, Vhost};
+use lws_plugin::{Registry, SessionKind};
 use lws_proxy::Proxy;
 use lws_server::auth::{Basic, ForwardAuth, Sessions};
 use lws_server::files::{CacheControl, Files, Types};
 use lws_server::http::{Response, Status};
 use lws_server::tls::{self, ClientCertificates, Host, Identity, Plain, Roots};
-use lws_server::{Gate, Limits, ListenOptions, Origins, Redirect, Route, Site, Takes};
+use lws_server::{Gate, Limits, ListenOptions, Methods, Origins, Redirect, Route, Site, Speaks, Takes};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What libwebsockets tells browsers where a host says "sts". RFC 6797.
@@ -37,15 +39,21 @@ pub(super) struct Remark {
 }
 
 impl Remark {
-    pub(super) fn new(location: &Location, message: String) -> Self {
-        Self { location: Some(location.clone()), message }
+    /// Something has no effect, or not the one that was meant.
+    pub(super) fn warning(at: &Location, message: impl fmt::Display) -> Self {
+        Self { location: Some(at.clone()), message: format!("warning: {message}") }
+    }
+
+    /// Something cannot be served.
+    pub(super) fn error(at: &Location, message: impl Into<String>) -> Self {
+        Self { location: Some(at.clone()), message: message.into() }
     }
 }
 
 impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.location {
-            Some(location) => write!(f, "{location}: warning: {}", self.message),
+            Some(location) => write!(f, "{location}: {}", self.message),
             None => f.write_str(&self.message),
         }
     }
@@ -54,8 +62,10 @@ impl fmt::Display for Remark {
 /// A configuration that is ready to be served: everything is opened that can only be opened once, and each thread makes its sites of it.
 pub(super) struct Prepared {
     config: Config,
-    /// By host and mount: what is shared by the WebSockets there.
-    demos: Vec<Vec<Demo>>,
+    /// The protocols that there are, the same for as long as the process lives.
+    registry: Arc<Registry>,
+    /// By host: its protocols, which have begun. None once another configuration is served in place of this one.
+    protocols: Mutex<Vec<HostProtocols>>,
     files: HashMap<PathBuf, Files>,
     /// What its folders, archives and files of passwords were when they were opened.
     stamps: HashMap<PathBuf, Option<Stamp>>,
@@ -67,56 +77,102 @@ pub(super) struct Prepared {
     documents: Vec<Documents>,
     /// TLS of the listeners, by the hosts that are the first there.
     tls: HashMap<usize, tls::Server>,
+    /// The certificates that come from authorities.
+    orders: Orders,
 }
 
 impl Prepared {
-    /// Opens folders and reads certificates.
+    /// Begins protocols, opens folders and reads certificates.
     ///
     /// # Errors
     /// What cannot be opened, with its place in the configuration.
-    pub(super) fn new(config: Config) -> io::Result<Self> {
-        Self::after(None, config).map(|(prepared, _)| prepared)
+    pub(super) fn new(config: Config, registry: Arc<Registry>) -> io::Result<Self> {
+        let mut prepared = Self::empty(config, registry, None)?;
+        prepared.open(None)?;
+        Ok(prepared)
     }
 
-    /// Opens folders and reads certificates for a configuration in place of another. What is to be shown at listeners that are open
-    /// already is beside it, for when nothing can fail any more.
+    /// As [`new`](Self::new), for one who only asks what would be served: protocols do not begin.
     ///
     /// # Errors
     /// What cannot be opened, with its place in the configuration.
-    pub(super) fn after(before: Option<&Self>, config: Config) -> io::Result<(Self, Vec<tls::Update>)> {
-        let demos = config.vhosts.iter().map(|vhost| {
-            let kept = before.and_then(|before| before.demos_of(vhost));
-            kept.unwrap_or_else(|| (0..=vhost.mounts.len()).map(|_| Demo::default()).collect())
-        });
-        let mut prepared = Self {
-            demos: demos.collect(),
+    pub(super) fn looked_at(config: Config, registry: Arc<Registry>) -> io::Result<Self> {
+        let mut prepared = Self::empty(config, registry, None)?;
+        let protocols =
+            prepared.config.vhosts.iter().map(|vhost| HostProtocols::looked_at(vhost, &prepared.registry));
+        prepared.protocols = Mutex::new(protocols.collect());
+        prepared.open_files(None)?;
+        Ok(prepared)
+    }
+
+    /// Opens what a configuration needs in place of this one. What is to be shown at listeners that are open already is beside it, for when
+    /// nothing can fail any more. Protocols go on whose options are equal.
+    ///
+    /// # Errors
+    /// What cannot be opened, with its place in the configuration.
+    pub(super) fn followed_by(&self, config: Config) -> io::Result<(Self, Vec<tls::Update>)> {
+        let mut prepared = Self::empty(config, Arc::clone(&self.registry), Some(self))?;
+        let updates = prepared.open(Some(self))?;
+        Ok((prepared, updates))
+    }
+
+    fn empty(config: Config, registry: Arc<Registry>, before: Option<&Self>) -> io::Result<Self> {
+        Ok(Self {
+            protocols: Mutex::default(),
             files: HashMap::new(),
             stamps: HashMap::new(),
             passwords: HashMap::new(),
             sessions: Vec::new(),
             documents: Vec::new(),
             tls: HashMap::new(),
+            registry,
+            orders: Orders::after(before.map(|before| &before.orders), &config)?,
             config,
-        };
-        limits::check(&prepared.config, &Limits::default())?;
-        // Before anything is opened: what changes meanwhile is another one the next time.
-        prepared.stamps =
-            named_paths(&prepared.config.vhosts).map(|path| (path.clone(), Stamp::of(path))).collect();
-        prepared.open_folders()?;
-        prepared.find_programs()?;
-        prepared.read_passwords()?;
-        prepared.read_session_keys()?;
-        let hosts = prepared.config.vhosts.iter();
-        prepared.documents = hosts.map(|vhost| prepared.documents_of(vhost)).collect();
-        let updates = prepared.read_certificates(before)?;
-        Ok((prepared, updates))
+        })
     }
 
-    /// What the WebSockets of a host share, if the host has as many mounts as before.
-    fn demos_of(&self, vhost: &Vhost) -> Option<Vec<Demo>> {
-        let same = |other: &Vhost| other.listen == vhost.listen && other.name == vhost.name;
+    fn open(&mut self, before: Option<&Self>) -> io::Result<Vec<tls::Update>> {
+        let updates = self.open_files(before)?;
+        // Last: what a protocol does when it begins cannot be taken back by one that does not look at the others.
+        let protocols = self.config.vhosts.iter().map(|vhost| {
+            let kept = before.and_then(|before| before.protocols_of(vhost));
+            HostProtocols::begin(vhost, &self.registry, kept.as_ref())
+        });
+        self.protocols = Mutex::new(protocols.collect::<io::Result<_>>()?);
+        Ok(updates)
+    }
+
+    fn open_files(&mut self, before: Option<&Self>) -> io::Result<Vec<tls::Update>> {
+        limits::check(&self.config, &Limits::default())?;
+        // Before anything is opened: what changes meanwhile is another one the next time.
+        self.stamps = named_paths(&self.config.vhosts).map(|path| (path.clone(), Stamp::of(path))).collect();
+        self.open_folders()?;
+        self.find_programs()?;
+        self.read_passwords()?;
+        self.read_session_keys()?;
+        let documents = self.config.vhosts.iter().map(|vhost| self.documents_of(vhost)).collect();
+        self.documents = documents;
+        self.read_certificates(before)
+    }
+
+    /// The protocols of a host that this configuration has, too.
+    fn protocols_of(&self, vhost: &Vhost) -> Option<HostProtocols> {
+        let same =
+            |other: &Vhost| other.listen == vhost.listen && other.name.eq_ignore_ascii_case(&vhost.name);
         let index = self.config.vhosts.iter().position(same)?;
-        self.demos.get(index).filter(|demos| demos.len() == vhost.mounts.len() + 1).cloned()
+        self.protocols().get(index).cloned()
+    }
+
+    fn protocols(&self) -> MutexGuard<'_, Vec<HostProtocols>> {
+        // A panic leaves whole entries alone.
+        self.protocols.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of the protocols: each ends with its last session. Whatever else still holds this configuration needs them no more.
+    pub(super) fn finish(&self) {
+        let protocols = std::mem::take(&mut *self.protocols());
+        // They end without the lock.
+        drop(protocols);
     }
 
     /// Whether the folders, archives and passwords of a host are those that host `old` has of an earlier configuration, which names the
@@ -147,7 +203,8 @@ impl Prepared {
         for vhost in &self.config.vhosts {
             let of_mounts =
                 vhost.mounts.iter().map(|mount| (&mount.basic_auth, &mount.path, &mount.location));
-            let of_protocols = vhost.protocols.iter().filter(|protocol| built_in(&protocol.name).is_some());
+            let of_protocols =
+                vhost.protocols.iter().filter(|protocol| self.registry.find(&protocol.name).is_ok());
             let of_protocols =
                 of_protocols.map(|protocol| (&protocol.basic_auth, &protocol.name, &vhost.location));
             for (users, realm, location) in of_mounts.chain(of_protocols) {
@@ -197,19 +254,23 @@ impl Prepared {
         let mut updates = Vec::new();
         for first in self.first_at_each_listener() {
             let sharing = self.sharing(first);
-            let Some(default) = identity(&self.config.vhosts[first]) else {
+            let Some(default) = self.tls_host(&self.config.vhosts[first]) else {
                 if let Some(other) = sharing.iter().find(|other| self.config.vhosts[**other].tls.is_some()) {
                     let message = "has certificates, and the first host at its port has none";
                     return Err(at(&self.config.vhosts[*other].location, &message));
                 }
                 continue;
             };
-            let mut builder = tls::Server::builder().default_host(default);
+            let mut builder =
+                tls::Server::builder().default_host(default).validations(&self.orders.validations());
             for vhost in sharing.iter().map(|index| &self.config.vhosts[*index]) {
-                let Some(host) = identity(vhost) else {
+                let Some(host) = self.tls_host(vhost) else {
                     let message = "has no certificates, and the first host at its port has some";
                     return Err(at(&vhost.location, &message));
                 };
+                for name in self.other_names(vhost) {
+                    builder = builder.host(name, host.clone());
+                }
                 builder = builder.host(&vhost.name, host);
             }
             if let Some(alpn) = self.config.vhosts[first].alpn.as_ref().or(self.config.global.alpn.as_ref()) {
@@ -227,6 +288,40 @@ impl Prepared {
             self.tls.insert(first, server);
         }
         Ok(updates)
+    }
+
+    /// The names of a host besides its own: domains that it orders a certificate for, unless they are those of another host at its port.
+    fn other_names<'a>(&'a self, vhost: &'a Vhost) -> impl Iterator<Item = &'a String> {
+        let domains = vhost.acme.as_ref().map(|acme| acme.domains.as_slice()).unwrap_or_default();
+        let at_port = || self.config.vhosts.iter().filter(|other| other.listen == vhost.listen);
+        let orders = |other: &Vhost, domain: &String| {
+            other.acme.as_ref().is_some_and(|acme| acme.domains.contains(domain))
+        };
+        let is_taken = move |domain: &String| {
+            let first = at_port().find(|other| orders(other, domain));
+            at_port().any(|other| other.name.eq_ignore_ascii_case(domain))
+                || first.is_some_and(|first| !std::ptr::eq(first, vhost))
+        };
+        domains.iter().enumerate().filter_map(move |(index, domain)| {
+            (!domains[..index].contains(domain) && !is_taken(domain)).then_some(domain)
+        })
+    }
+
+    /// The certificate of a host, with what its clients have to show.
+    fn tls_host(&self, vhost: &Vhost) -> Option<Host> {
+        let tls = vhost.tls.as_ref()?;
+        let ordered = vhost.acme.as_ref().and_then(|acme| self.orders.identity(acme));
+        let host = Host::new(ordered.unwrap_or_else(|| Identity::files(&tls.certificates, &tls.key)));
+        if !tls.client_certificate {
+            return Some(host);
+        }
+        let roots = tls.authorities.as_ref().map_or_else(Roots::system, Roots::file);
+        Some(host.client_certificates(ClientCertificates::Require(roots)))
+    }
+
+    /// The certificates that come from authorities.
+    pub(super) fn orders(&self) -> &Orders {
+        &self.orders
     }
 
     /// TLS of the listener at a place, if there is one that has TLS.
@@ -258,6 +353,11 @@ impl Prepared {
         &self.config
     }
 
+    /// The protocols that there are.
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// The sites, for one thread.
     pub(super) fn sites(&self, limits: &Limits) -> Vec<Site> {
         (0..self.config.vhosts.len()).map(|index| self.site(index, limits)).collect()
@@ -274,6 +374,7 @@ impl Prepared {
         let mut site = Site::new();
         let settings = &mut site.settings;
         settings.names = [vhost.name.clone()].into();
+        settings.names.listed.extend(self.other_names(vhost).cloned());
         settings.names.any = self.is_first(index) && !vhost.strict_host;
         settings.limits = limits::of_host(limits, &self.config.global, vhost);
         settings.strict_transport_security =
@@ -282,21 +383,29 @@ impl Prepared {
         settings.errors = self.documents[index].documents().cloned().map(Into::into);
         settings.route_defaults.keep_half_closed = vhost.half_closed_long_poll.then_some(true);
         let listener = self.sharing(index).first().copied().unwrap_or(index);
-        settings.listen.push(listen(vhost, self.tls.get(&listener)));
+        let mut listen = listen(vhost, self.tls.get(&listener));
+        let protocols = self.protocols().get(index).cloned().unwrap_or_default();
         if is_raw(vhost) {
+            site.raw = protocols.raw_endpoint(vhost);
+            listen.speaks = if site.raw.is_some() { Speaks::Raw } else { Speaks::Http };
+            settings.listen.push(listen);
             return site;
         }
-        for (mount, demo) in vhost.mounts.iter().zip(&self.demos[index]) {
-            self.add_mount(&mut site, index, mount, demo);
+        settings.listen.push(listen);
+        self.orders.add_route(&mut site);
+        if vhost.accept_as.as_fallback {
+            site.raw = protocols.raw_endpoint(vhost);
         }
-        let at_root = |mount: &Mount| mount.path == "/";
-        if let (false, Some(demo)) = (vhost.mounts.iter().any(at_root), self.demos[index].last()) {
-            self.add_websockets(&mut site, vhost, "/", demo);
+        for mount in &vhost.mounts {
+            self.add_mount(&mut site, index, mount, &protocols);
+        }
+        if !vhost.mounts.iter().any(|mount| mount.path == "/") {
+            self.add_websockets(&mut site, vhost, "/", &protocols);
         }
         site
     }
 
-    fn route(&self, vhost: &Vhost, mount: &Mount) -> Route {
+    fn route(&self, vhost: &Vhost, mount: &Mount, protocols: &HostProtocols) -> Route {
         if !can_be_guarded(vhost, mount) {
             return unserved(mount);
         }
@@ -314,6 +423,14 @@ impl Prepared {
             Origin::Cgi(program) if !programs::is_confined(mount) => {
                 programs::route(mount, program).unwrap_or_else(|_| unserved(mount))
             }
+            Origin::Protocol(name) => match protocols.requests(name, &mount.path) {
+                Some(endpoint) => {
+                    let mut route = Route::new(Takes::Requests(Methods::Any), mount.path.clone(), endpoint);
+                    route.options.authentication = protocols.gate_of_requests(name, &self.passwords);
+                    route
+                }
+                None => unserved(mount),
+            },
             _ => match proxy::upstream(mount) {
                 Some(Ok(upstream)) => Proxy::new(upstream).route(&mount.path),
                 _ => unserved(mount),
@@ -321,7 +438,7 @@ impl Prepared {
         }
     }
 
-    fn add_mount(&self, site: &mut Site, host: usize, mount: &Mount, demo: &Demo) {
+    fn add_mount(&self, site: &mut Site, host: usize, mount: &Mount, protocols: &HostProtocols) {
         let vhost = &self.config.vhosts[host];
         let taken = |route: &Route| route.path.trim_end_matches('/') == mount.path.trim_end_matches('/');
         if site.routes.iter().any(taken) {
@@ -329,12 +446,12 @@ impl Prepared {
             return;
         }
         let first = site.routes.len();
-        site.routes.push(self.route(vhost, mount));
+        site.routes.push(self.route(vhost, mount, protocols));
         if mount.no_websockets || !can_be_guarded(vhost, mount) {
             site.routes.push(Route::new(Takes::Upgrades, mount.path.clone(), NoWebSockets));
         } else if !matches!(mount.origin, Origin::Proxy { .. }) {
             // What leads to another server has that one's WebSockets.
-            self.add_websockets(site, vhost, &mount.path, demo);
+            self.add_websockets(site, vhost, &mount.path, protocols);
         }
         let passwords = mount.basic_auth.as_ref().and_then(|users| self.passwords.get(users));
         let passwords = passwords.map(|passwords| passwords.clone().gate());
@@ -353,10 +470,10 @@ impl Prepared {
         }
     }
 
-    fn add_websockets(&self, site: &mut Site, vhost: &Vhost, path: &str, demo: &Demo) {
-        if protocols::has_any(vhost) {
-            let mut route = Route::new(Takes::Upgrades, path, Protocols::new(vhost, demo));
-            route.options.authentication = protocols::gate(vhost, &self.passwords);
+    fn add_websockets(&self, site: &mut Site, vhost: &Vhost, path: &str, protocols: &HostProtocols) {
+        if let Some(endpoint) = protocols.websockets(vhost, path) {
+            let mut route = Route::new(Takes::Upgrades, path, endpoint);
+            route.options.authentication = protocols.gate(vhost, &self.passwords);
             site.routes.push(route);
         }
     }
@@ -454,16 +571,6 @@ fn cache_control(cache: &Cache) -> CacheControl {
     }
 }
 
-fn identity(vhost: &Vhost) -> Option<Host> {
-    let tls = vhost.tls.as_ref()?;
-    let host = Host::new(Identity::files(&tls.certificates, &tls.key));
-    if !tls.client_certificate {
-        return Some(host);
-    }
-    let roots = tls.authorities.as_ref().map_or_else(Roots::system, Roots::file);
-    Some(host.client_certificates(ClientCertificates::Require(roots)))
-}
-
 fn listen(vhost: &Vhost, tls: Option<&tls::Server>) -> lws_server::Bind {
     let mut options = ListenOptions::default();
     let address = match &vhost.listen {
@@ -499,12 +606,12 @@ fn plain(vhost: &Vhost) -> Plain {
     }
 }
 
-fn at(location: &Location, error: &dyn fmt::Display) -> io::Error {
+pub(super) fn at(location: &Location, error: &dyn fmt::Display) -> io::Error {
     io::Error::other(format!("{location}: {error}"))
 }
 
 /// What of a configuration is not served, and what is instead.
-pub(super) fn remarks(config: &Config) -> Vec<Remark> {
+pub(super) fn remarks(config: &Config, registry: &Registry) -> Vec<Remark> {
     let mut remarks = Vec::new();
     let mut global = |is_there: bool, what: &str| {
         if is_there {
@@ -513,21 +620,41 @@ pub(super) fn remarks(config: &Config) -> Vec<Remark> {
     };
     let given = &config.global;
     global(given.server.is_some(), "server-string has no effect: no response has a Server field");
-    global(!given.plugin_directories.is_empty(), "plugin-dir has no effect: protocols are built in");
     global(!given.rejected_user_agents.is_empty(), "reject-service-keywords has no effect yet");
     global(given.timeout.is_some(), "timeout-secs has no effect yet: deadlines are those of the server");
     global(given.blocking_threads.is_some(), "count-async-threads has no effect yet");
+    remarks_on_challenges(config, &mut remarks);
     for vhost in &config.vhosts {
-        remarks_on_host(vhost, &mut remarks);
-        vhost.mounts.iter().for_each(|mount| remarks_on_mount(vhost, mount, &mut remarks));
+        remarks_on_host(vhost, registry, &mut remarks);
+        vhost.mounts.iter().for_each(|mount| remarks_on_mount(vhost, mount, registry, &mut remarks));
     }
+    remarks.extend(protocols::unknown(config, registry));
     remarks
 }
 
-fn remarks_on_host(vhost: &Vhost, remarks: &mut Vec<Remark>) {
+/// Domains that are validated where nothing is served.
+fn remarks_on_challenges(config: &Config, remarks: &mut Vec<Remark>) {
+    let serves = |wanted: u16, with_tls: bool| {
+        let at = |vhost: &Vhost| matches!(vhost.listen, Listen::Tcp { port, .. } if port == wanted);
+        config.vhosts.iter().any(|vhost| at(vhost) && vhost.tls.is_some() == with_tls)
+    };
+    for (vhost, acme) in config.vhosts.iter().filter_map(|vhost| Some((vhost, vhost.acme.as_ref()?))) {
+        let (port, with_tls, name) = match acme.challenge {
+            AcmeChallenge::Http01 => (80, false, "http-01"),
+            _ => (443, true, "tls-alpn-01"),
+        };
+        if !serves(port, with_tls) {
+            let message =
+                format!("authorities ask for {name} at port {port}, where no host of this kind listens");
+            remarks.push(Remark { location: Some(vhost.location.clone()), message });
+        }
+    }
+}
+
+fn remarks_on_host(vhost: &Vhost, registry: &Registry, remarks: &mut Vec<Remark>) {
     let mut say = |is_there: bool, what: &str| {
         if is_there {
-            remarks.push(Remark { location: Some(vhost.location.clone()), message: what.to_owned() });
+            remarks.push(Remark::warning(&vhost.location, what));
         }
     };
     say(vhost.access_log.is_some(), "access-log has no effect: the log of all hosts is that of --access-log");
@@ -547,35 +674,30 @@ fn remarks_on_host(vhost: &Vhost, remarks: &mut Vec<Remark>) {
         "enable-client-ssl has no effect yet: other servers are trusted by the roots of the system",
     );
     say(vhost.fast_open_queue.is_some(), "fo-listen-queue has no effect: there is no TCP Fast Open");
+    let has_raw = HostProtocols::looked_at(vhost, registry).has_raw(vhost);
     say(
-        vhost.accept_as.as_fallback,
-        "fallback-listen-accept has no effect yet: what is no HTTP is answered 400",
+        vhost.accept_as.as_fallback && !has_raw,
+        "fallback-listen-accept has no effect: the host has no protocol of raw connections, and what is no HTTP is answered 400",
     );
     say(
-        is_raw(vhost),
-        "raw connections are not served: no protocol for them is built in, and requests are answered 404",
+        is_raw(vhost) && !has_raw,
+        "raw connections are not served: the host has no protocol for them that wants no password, and requests are answered 404",
     );
-    let unknown = vhost.protocols.iter().filter(|protocol| built_in(&protocol.name).is_none());
-    for protocol in unknown {
-        say(true, &format!("no protocol \"{}\" is built in", protocol.name));
-    }
 }
 
-fn remarks_on_mount(vhost: &Vhost, mount: &Mount, remarks: &mut Vec<Remark>) {
+fn remarks_on_mount(vhost: &Vhost, mount: &Mount, registry: &Registry, remarks: &mut Vec<Remark>) {
     let mut say = |is_there: bool, what: &str| {
         if is_there {
-            remarks.push(Remark { location: Some(mount.location.clone()), message: what.to_owned() });
+            remarks.push(Remark::warning(&mount.location, what));
         }
     };
-    let kind = match &mount.origin {
-        Origin::Cgi(_) if programs::is_confined(mount) => Some("programs with a cgi-chroot"),
-        Origin::Protocol(_) => Some("protocols that answer requests"),
-        _ => None,
-    };
-    say(
-        kind.is_some(),
-        &format!("{} cannot be served yet: requests are answered 404", kind.unwrap_or_default()),
-    );
+    let is_confined = matches!(&mount.origin, Origin::Cgi(_)) && programs::is_confined(mount);
+    say(is_confined, "programs with a cgi-chroot cannot be served yet: requests are answered 404");
+    if let Origin::Protocol(name) = &mount.origin {
+        let plugin = registry.find(name).ok();
+        let answers = plugin.is_some_and(|plugin| plugin.plugin().kinds().contains(&SessionKind::Http));
+        say(!answers, &format!("no protocol \"{name}\" answers requests: they are answered 404"));
+    }
     if let Some(Err(error)) = proxy::upstream(mount) {
         say(true, &format!("the origin cannot be served: {error}: requests are answered 404"));
     }

@@ -60,7 +60,15 @@ fn with_head<R>(start: StartLine, fields: &Fields<'_>, look: impl FnOnce(&Head<'
 }
 
 fn get(method: Method, version: Version) -> StartLine {
-    StartLine::Request { method, method_span: (0, 0), target: (0, 0), version, protocol: (0, 0), host: None }
+    StartLine::Request {
+        method,
+        method_span: (0, 0),
+        target: (0, 0),
+        version,
+        protocol: (0, 0),
+        host: None,
+        upgrade: true,
+    }
 }
 
 /// What a server makes of a GET with `fields`: the subprotocols and the extensions offered, or the refusal.

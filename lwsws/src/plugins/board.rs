@@ -58,7 +58,7 @@ fn coordinate(word: &str) -> Option<u16> {
 
 /// The commands, numbered from the beginning of the program on.
 #[derive(Debug, Default)]
-pub(super) struct Board {
+pub(crate) struct Board {
     /// The number of the first command that is kept.
     first: u64,
     commands: VecDeque<Command>,
