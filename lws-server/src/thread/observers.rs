@@ -8,6 +8,7 @@ use crate::{Peer, tls};
 use lws_loop_external::ConnectionId;
 use lws_proto::Cause;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 pub(crate) type OnAccess = Box<dyn Fn(&AccessRecord<'_>)>;
 /// `false` refuses the peer.
@@ -51,14 +52,33 @@ impl Observers {
 /// nothing.
 #[derive(Debug, Default)]
 pub(crate) struct PeerAddresses {
-    kept: HashMap<ConnectionId, Peer>,
+    kept: HashMap<ConnectionId, Peer, BuildHasherDefault<NameHasher>>,
     /// Whether those are kept that the system knows.
     all: bool,
 }
 
+/// Hashes names of connections. The driver gives them, and no peer chooses any, so that a multiplication is enough.
+#[derive(Debug, Default)]
+struct NameHasher(u64);
+
+impl Hasher for NameHasher {
+    fn write(&mut self, octets: &[u8]) {
+        octets.iter().for_each(|octet| self.write_u32((*octet).into()));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        // 2^64 divided by the golden ratio: neighbours come to lie far apart.
+        self.0 = (self.0.rotate_left(5) ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 impl PeerAddresses {
     pub(crate) fn new(all: bool) -> Self {
-        Self { kept: HashMap::new(), all }
+        Self { kept: HashMap::default(), all }
     }
 
     /// A peer has connected; `proxied` says that the system knows another in its place.

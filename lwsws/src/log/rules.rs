@@ -4,7 +4,6 @@ use clap::ValueEnum;
 use lws_config::LogRules;
 use lws_server::AccessRecord;
 use std::cell::Cell;
-use std::fmt::Write as _;
 
 /// What a line looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -58,12 +57,15 @@ impl Chosen {
         if !self.wants(record.target, record.status, record.cause) {
             return false;
         }
-        line.clear();
-        let written = match self.rules.format {
-            Format::Combined => write!(line, "{record}"),
-            Format::Json => write!(line, "{}", record.json()),
-        };
-        written.is_ok()
+        let mut octets = std::mem::take(line).into_bytes();
+        octets.clear();
+        match self.rules.format {
+            Format::Combined => record.append_combined(&mut octets),
+            Format::Json => record.append_json(&mut octets),
+        }
+        // Both are text, whatever a peer has sent.
+        *line = String::from_utf8(octets).unwrap_or_default();
+        true
     }
 
     /// Whether a request is logged. One that did not go well always is.
@@ -74,6 +76,9 @@ impl Chosen {
     }
 
     fn is_skipped(&self, target: &str) -> bool {
+        if self.rules.skipped.is_empty() {
+            return false;
+        }
         let path = target.split(['?', '#']).next().unwrap_or_default();
         self.rules.skipped.iter().any(|skipped| {
             let rest = path.strip_prefix(skipped.trim_end_matches('/'));

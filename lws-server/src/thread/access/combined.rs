@@ -1,13 +1,21 @@
 //! The combined log format, with the duration and the cause behind it.
 
-use super::{AccessRecord, version, write_escaped, write_millis, write_number};
+use super::line::Line;
+use super::{AccessRecord, version};
 use crate::Peer;
 use lws_proto::http::HttpDate;
-use std::fmt;
+use std::cell::Cell;
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
 impl fmt::Display for AccessRecord<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Line::display(f, |line| self.write_combined(line))
+    }
+}
+
+impl AccessRecord<'_> {
+    pub(super) fn write_combined(&self, f: &mut Line<'_>) -> fmt::Result {
         write_peer(f, &self.peer)?;
         f.write_str(" - - ")?;
         write_date(f, self.unix_seconds)?;
@@ -24,16 +32,16 @@ impl fmt::Display for AccessRecord<'_> {
         }
         match self.status {
             0 => f.write_str("-")?,
-            status => write_number(f, status.into(), 1)?,
+            status => f.number(status.into(), 1)?,
         }
         f.write_str(" ")?;
-        write_number(f, self.bytes, 1)?;
+        f.number(self.bytes, 1)?;
         f.write_str(" ")?;
         quote(f, self.referer)?;
         f.write_str(" ")?;
         quote(f, self.user_agent)?;
         f.write_str(" ")?;
-        write_millis(f, self.duration)?;
+        f.millis(self.duration)?;
         f.write_str("ms ")?;
         f.write_str(self.cause)?;
         match &self.websocket {
@@ -50,12 +58,12 @@ impl fmt::Display for AccessRecord<'_> {
 }
 
 /// Who asked: an address, or what is known in its place.
-fn write_peer(f: &mut fmt::Formatter<'_>, peer: &Peer) -> fmt::Result {
+fn write_peer(f: &mut Line<'_>, peer: &Peer) -> fmt::Result {
     match (peer, peer.ip()) {
         (_, Some(IpAddr::V4(ip))) => {
             for (index, octet) in ip.octets().into_iter().enumerate() {
                 f.write_str(if index == 0 { "" } else { "." })?;
-                write_number(f, octet.into(), 1)?;
+                f.number(octet.into(), 1)?;
             }
             Ok(())
         }
@@ -66,29 +74,46 @@ fn write_peer(f: &mut fmt::Formatter<'_>, peer: &Peer) -> fmt::Result {
 }
 
 /// `[06/Nov/1994:08:49:37 +0000]`
-fn write_date(f: &mut fmt::Formatter<'_>, unix_seconds: u32) -> fmt::Result {
+fn write_date(f: &mut Line<'_>, unix_seconds: u32) -> fmt::Result {
     if unix_seconds == 0 {
         return f.write_str("[-]");
     }
+    let (second, mut text) = DATE.get();
+    if second != unix_seconds {
+        text = date(unix_seconds);
+        DATE.set((unix_seconds, text));
+    }
+    f.push(&text);
+    Ok(())
+}
+
+type DateText = [u8; 28];
+
+thread_local! {
+    /// The last date that was written, as many records have the same one.
+    static DATE: Cell<(u32, DateText)> = const { Cell::new((0, [b' '; 28])) };
+}
+
+fn date(unix_seconds: u32) -> DateText {
     let date = HttpDate::from_unix(unix_seconds.into()).to_bytes();
     let mut text = *b"[dd/Mmm/yyyy:hh:mm:ss +0000]";
     for (to, from) in [(1, 5..7), (4, 8..11), (8, 12..16), (13, 17..25)] {
         let part = &date[from];
         text[to..to + part.len()].copy_from_slice(part);
     }
-    f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+    text
 }
 
-fn quote(f: &mut fmt::Formatter<'_>, value: Option<&[u8]>) -> fmt::Result {
+fn quote(f: &mut Line<'_>, value: Option<&[u8]>) -> fmt::Result {
     f.write_str("\"")?;
     escape(f, value.unwrap_or(b"-"))?;
     f.write_str("\"")
 }
 
 /// Quotes, backslashes, control characters and everything that is not ASCII as `\xhh`, as nginx does.
-fn escape(f: &mut fmt::Formatter<'_>, octets: &[u8]) -> fmt::Result {
+fn escape(f: &mut Line<'_>, octets: &[u8]) -> fmt::Result {
     let special = |octet| !matches!(octet, b' '..=b'~') || matches!(octet, b'"' | b'\\');
-    write_escaped(f, octets, special, |f, octet| write!(f, "\\x{octet:02X}"))
+    f.escaped(octets, special, |f, octet| write!(f, "\\x{octet:02X}"))
 }
 
 #[cfg(test)]

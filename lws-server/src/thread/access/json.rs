@@ -1,32 +1,39 @@
 //! Records as JSON. RFC 8259.
 
-use super::{AccessRecord, version, write_escaped, write_millis, write_number};
+use super::line::Line;
+use super::{AccessRecord, version};
 use crate::Peer;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Writes a record as an object in one line.
 pub(super) struct Json<'a>(pub(super) &'a AccessRecord<'a>);
 
 impl fmt::Display for Json<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Line::display(f, |line| self.write(line))
+    }
+}
+
+impl Json<'_> {
+    pub(super) fn write(&self, f: &mut Line<'_>) -> fmt::Result {
         let record = self.0;
         f.write_str("{\"time\":")?;
         write_time(f, record.unix_seconds, record.millis)?;
         write_peer(f, &record.peer)?;
         write_request(f, record)?;
-        write_member(f, "bytes_in", |f| write_number(f, record.bytes_in, 1))?;
-        write_member(f, "bytes_out", |f| write_number(f, record.bytes, 1))?;
-        write_member(f, "duration_ms", |f| write_millis(f, record.duration))?;
+        write_member(f, "bytes_in", |f| f.number(record.bytes_in, 1))?;
+        write_member(f, "bytes_out", |f| f.number(record.bytes, 1))?;
+        write_member(f, "duration_ms", |f| f.millis(record.duration))?;
         if let Some(first_byte) = record.first_byte {
-            write_member(f, "first_byte_ms", |f| write_millis(f, first_byte))?;
+            write_member(f, "first_byte_ms", |f| f.millis(first_byte))?;
         }
         write_text(f, "cause", record.cause.as_bytes())?;
         write_fields(f, record)?;
         if let Some(websocket) = &record.websocket {
-            write_member(f, "messages_in", |f| write_number(f, websocket.messages_in, 1))?;
-            write_member(f, "messages_out", |f| write_number(f, websocket.messages_out, 1))?;
+            write_member(f, "messages_in", |f| f.number(websocket.messages_in, 1))?;
+            write_member(f, "messages_out", |f| f.number(websocket.messages_out, 1))?;
             if let Some(code) = websocket.close_code {
-                write_member(f, "close_code", |f| write_number(f, code.into(), 1))?;
+                write_member(f, "close_code", |f| f.number(code.into(), 1))?;
             }
         }
         f.write_str("}")
@@ -34,7 +41,7 @@ impl fmt::Display for Json<'_> {
 }
 
 /// What was asked for, and the status of the answer.
-fn write_request(f: &mut fmt::Formatter<'_>, record: &AccessRecord<'_>) -> fmt::Result {
+fn write_request(f: &mut Line<'_>, record: &AccessRecord<'_>) -> fmt::Result {
     if let Some(host) = record.host {
         write_text(f, "host", host)?;
     }
@@ -46,15 +53,11 @@ fn write_request(f: &mut fmt::Formatter<'_>, record: &AccessRecord<'_>) -> fmt::
     if let Some(tls) = record.tls {
         write_text(f, "tls", tls.as_bytes())?;
     }
-    if record.status == 0 {
-        Ok(())
-    } else {
-        write_member(f, "status", |f| write_number(f, record.status.into(), 1))
-    }
+    if record.status == 0 { Ok(()) } else { write_member(f, "status", |f| f.number(record.status.into(), 1)) }
 }
 
 /// What fields of the request say, and the names of the request.
-fn write_fields(f: &mut fmt::Formatter<'_>, record: &AccessRecord<'_>) -> fmt::Result {
+fn write_fields(f: &mut Line<'_>, record: &AccessRecord<'_>) -> fmt::Result {
     if let Some(referer) = record.referer {
         write_text(f, "referer", referer)?;
     }
@@ -72,22 +75,22 @@ fn write_fields(f: &mut fmt::Formatter<'_>, record: &AccessRecord<'_>) -> fmt::R
 }
 
 /// `"1994-11-06T08:49:37.007Z"`, or `null` if it is unknown. RFC 3339 §5.6.
-fn write_time(f: &mut fmt::Formatter<'_>, unix_seconds: u32, millis: u16) -> fmt::Result {
+fn write_time(f: &mut Line<'_>, unix_seconds: u32, millis: u16) -> fmt::Result {
     if unix_seconds == 0 {
         return f.write_str("null");
     }
     let (days, second) = (unix_seconds / 86_400, unix_seconds % 86_400);
     let (year, month, day) = civil(days);
     f.write_str("\"")?;
-    write_number(f, year.into(), 4)?;
+    f.number(year.into(), 4)?;
     for (mark, number) in
         [("-", month), ("-", day), ("T", second / 3_600), (":", second / 60 % 60), (":", second % 60)]
     {
         f.write_str(mark)?;
-        write_number(f, number.into(), 2)?;
+        f.number(number.into(), 2)?;
     }
     f.write_str(".")?;
-    write_number(f, millis.min(999).into(), 3)?;
+    f.number(millis.min(999).into(), 3)?;
     f.write_str("Z\"")
 }
 
@@ -104,7 +107,7 @@ fn civil(days: u32) -> (u32, u32, u32) {
     (era * 400 + year_of_era + u32::from(month <= 2), month, day)
 }
 
-fn write_peer(f: &mut fmt::Formatter<'_>, peer: &Peer) -> fmt::Result {
+fn write_peer(f: &mut Line<'_>, peer: &Peer) -> fmt::Result {
     match (peer, peer.ip()) {
         (_, Some(ip)) => write!(f, ",\"peer\":\"{ip}\""),
         (Peer::Local, None) => f.write_str(",\"peer\":\"local\""),
@@ -113,9 +116,9 @@ fn write_peer(f: &mut fmt::Formatter<'_>, peer: &Peer) -> fmt::Result {
 }
 
 fn write_member(
-    f: &mut fmt::Formatter<'_>,
+    f: &mut Line<'_>,
     name: &str,
-    value: impl FnOnce(&mut fmt::Formatter<'_>) -> fmt::Result,
+    value: impl FnOnce(&mut Line<'_>) -> fmt::Result,
 ) -> fmt::Result {
     f.write_str(",\"")?;
     f.write_str(name)?;
@@ -123,7 +126,7 @@ fn write_member(
     value(f)
 }
 
-fn write_text(f: &mut fmt::Formatter<'_>, name: &str, octets: &[u8]) -> fmt::Result {
+fn write_text(f: &mut Line<'_>, name: &str, octets: &[u8]) -> fmt::Result {
     write_member(f, name, |f| {
         f.write_str("\"")?;
         for chunk in octets.utf8_chunks() {
@@ -137,7 +140,7 @@ fn write_text(f: &mut fmt::Formatter<'_>, name: &str, octets: &[u8]) -> fmt::Res
 }
 
 /// Quotes, backslashes and control characters escaped: those behind ASCII, too, as terminals heed them.
-fn write_string(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+fn write_string(f: &mut Line<'_>, text: &str) -> fmt::Result {
     if text.chars().any(|char| ('\u{80}'..'\u{a0}').contains(&char)) {
         return text.chars().try_for_each(|char| match char {
             '\u{80}'..'\u{a0}' => write!(f, "\\u{:04x}", u32::from(char)),
@@ -145,7 +148,7 @@ fn write_string(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
         });
     }
     let special = |octet| octet < b' ' || matches!(octet, b'"' | b'\\' | 0x7f);
-    write_escaped(f, text.as_bytes(), special, |f, octet| match octet {
+    f.escaped(text.as_bytes(), special, |f, octet| match octet {
         b'"' => f.write_str("\\\""),
         b'\\' => f.write_str("\\\\"),
         _ => write!(f, "\\u{octet:04x}"),

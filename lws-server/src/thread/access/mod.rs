@@ -4,11 +4,13 @@
 
 mod combined;
 mod json;
+mod line;
 
 use crate::Peer;
 use crate::http::{Tally, TraceParent};
 use crate::id::StreamId;
-use lws_proto::http::{Head, Version};
+use line::Line;
+use lws_proto::http::{Head, Method, Version};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -84,6 +86,17 @@ impl AccessRecord<'_> {
     pub fn json(&self) -> impl fmt::Display + '_ {
         json::Json(self)
     }
+
+    /// Appends what `Display` writes to `line`: for a program that logs each request, to which the detour of a formatter is dear.
+    pub fn append_combined(&self, line: &mut Vec<u8>) {
+        // To append fails never.
+        let _ = self.write_combined(&mut Line::new(line));
+    }
+
+    /// Appends what [`json`](Self::json) writes to `line`.
+    pub fn append_json(&self, line: &mut Vec<u8>) {
+        let _ = json::Json(self).write(&mut Line::new(line));
+    }
 }
 
 /// What the access log wants to know of a request after its head has gone.
@@ -92,6 +105,7 @@ pub(crate) struct LoggedRequest {
     begun: Instant,
     unix_seconds: u32,
     millis: u16,
+    method: Method,
     version: Version,
     tls: Option<&'static str>,
     trace: Option<TraceParent>,
@@ -163,12 +177,15 @@ impl LoggedRequest {
                 _ => {}
             }
         }
-        let (method, target) = (head.method_name().as_bytes(), head.target().as_bytes());
+        // Methods that have a number need no name.
+        let method = head.method();
+        let name = if method == Method::Other { head.method_name().as_bytes() } else { b"" };
         Box::new(Self {
             peer,
             begun: Instant::now(),
             unix_seconds,
             millis,
+            method,
             version: head.version(),
             tls,
             // Two of them are as good as none. W3C Trace Context §3.2.
@@ -176,7 +193,7 @@ impl LoggedRequest {
             stream,
             bytes_in: 0,
             first_byte: None,
-            text: Texts::new([Some(method), Some(target), head.host(), referer, user_agent]),
+            text: Texts::new([Some(name), Some(head.target_bytes()), head.host(), referer, user_agent]),
         })
     }
 
@@ -186,7 +203,7 @@ impl LoggedRequest {
             peer: self.peer,
             unix_seconds: self.unix_seconds,
             millis: self.millis,
-            method: self.text.text(0),
+            method: if self.method == Method::Other { self.text.text(0) } else { self.method.token() },
             target: self.text.text(1),
             host: self.text.get(2),
             version: self.version,
@@ -281,44 +298,6 @@ fn version(version: Version) -> &'static str {
     }
 }
 
-/// Writes a number in decimal, without the detour of `write!`: there are many in each line.
-fn write_number(f: &mut fmt::Formatter<'_>, number: u64, digits_min: usize) -> fmt::Result {
-    let (mut digits, mut at, mut left) = ([b'0'; 20], 20, number);
-    while left > 0 || 20 - at < digits_min.max(1) {
-        at -= 1;
-        // The remainder is below ten.
-        digits[at] = b'0' + (left % 10) as u8;
-        left /= 10;
-    }
-    f.write_str(std::str::from_utf8(&digits[at..]).unwrap_or_default())
-}
-
-/// Writes milliseconds with three digits behind the point.
-fn write_millis(f: &mut fmt::Formatter<'_>, time: Duration) -> fmt::Result {
-    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    write_number(f, micros / 1_000, 1)?;
-    f.write_str(".")?;
-    write_number(f, micros % 1_000, 3)
-}
-
-/// Writes the octets that are text as they are, in one piece from one to the next that `special` finds, and each of these as it says.
-fn write_escaped(
-    f: &mut fmt::Formatter<'_>,
-    octets: &[u8],
-    special: impl Fn(u8) -> bool,
-    mut escape: impl FnMut(&mut fmt::Formatter<'_>, u8) -> fmt::Result,
-) -> fmt::Result {
-    let mut rest = octets;
-    while let Some(at) = rest.iter().position(|octet| special(*octet)) {
-        let (plain, tail) = rest.split_at(at);
-        f.write_str(std::str::from_utf8(plain).unwrap_or_default())?;
-        let Some((octet, tail)) = tail.split_first() else { break };
-        escape(f, *octet)?;
-        rest = tail;
-    }
-    f.write_str(std::str::from_utf8(rest).unwrap_or_default())
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -354,20 +333,5 @@ pub(super) mod tests {
         assert_eq!((texts.text(0), texts.text(1)), ("GET", "/"));
         assert_eq!([2, 3, 4].map(|index| texts.get(index)), [None, Some(&b""[..]), Some(&b"\xff"[..])]);
         assert_eq!(texts.text(4), "");
-    }
-
-    #[test]
-    fn numbers_are_written_in_decimal() {
-        struct Number(u64, usize);
-        impl fmt::Display for Number {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write_number(f, self.0, self.1)
-            }
-        }
-        for (number, digits, text) in
-            [(0, 1, "0"), (7, 3, "007"), (1_234, 3, "1234"), (u64::MAX, 1, "18446744073709551615")]
-        {
-            assert_eq!(Number(number, digits).to_string(), text);
-        }
     }
 }
