@@ -319,8 +319,17 @@ impl Outbound {
     // Permits.
 
     /// Whether the lent stream may write, so that a permit could be given.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn may_write(&self) -> bool {
+        // Inlined for messages, of which there are more than of requests.
+        match &self.sender {
+            Sending::Carried(carried) => carried.may_write(&self.channel),
+            _ => self.exchange_may_write(),
+        }
+    }
+
+    #[inline(never)]
+    fn exchange_may_write(&self) -> bool {
         match &self.sender {
             Sending::Carried(carried) => carried.may_write(&self.channel),
             Sending::Http1(sender) => sender.can_write(&self.channel),
