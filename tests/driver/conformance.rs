@@ -114,14 +114,14 @@ mod one_descriptor {
             let mut deadline = None;
             while !one.is_done() {
                 let readable = outer.wait(deadline.map(|at: Time| at - clock.now()));
+                if readable && outer.trigger == Trigger::OneShot {
+                    outer.watch(outer.flags());
+                }
                 if readable || deadline.is_some_and(|at| at <= clock.now()) {
-                    if outer.trigger == Trigger::OneShot {
-                        outer.watch(outer.flags());
-                    }
                     deadline = one.dispatch(clock.now()).deadline();
-                    if outer.paused.take() {
-                        outer.watch(outer.flags());
-                    }
+                }
+                if outer.paused.take() {
+                    outer.watch(outer.flags());
                 }
             }
             // The epoll is shared with a parent, and forgets the descriptor when both have closed it.
@@ -373,7 +373,9 @@ mod called_back {
 
     /// Calls the service that is hosted now, if there is one. Answers whether that was possible.
     #[derive(Clone, Default)]
-    pub(super) struct Door(Rc<RefCell<Option<Box<dyn Fn() -> bool>>>>);
+    pub(super) struct Door(Rc<RefCell<Option<Enter>>>);
+
+    type Enter = Box<dyn Fn() -> bool>;
 
     impl Door {
         /// Leads to this service while `run` runs, then takes it from its loop.

@@ -41,7 +41,7 @@ pub(super) fn a_child_by_fork_leaves_what_its_parent_serves<H: Host>(
 
 fn fork_once<H: Host>(watchdog: &Watchdog, host: &mut H, setup: Setup) -> Result<(), String> {
     let report = Rc::new(Report::default());
-    let make = || driver(watchdog, setup, DriverOptions::default(), Echo::new(&report));
+    let make = || driver(watchdog, setup, DriverOptions::default(), AroundFork::new(&report));
     let exit = Exit::default();
     let forking = Forking {
         spare: Some(make()?),
@@ -95,15 +95,15 @@ struct Report {
     /// Set by the script when a child is to be made.
     fork: Cell<bool>,
     is_child: Cell<bool>,
-    /// What the parent has heard of a child that did wrong.
+    /// What a child did wrong.
     failure: RefCell<Option<String>>,
 }
 
 /// A service that forks between two calls of its host.
 struct Forking {
-    driver: Driver<ScriptedApplication<Echo>>,
+    driver: Driver<ScriptedApplication<AroundFork>>,
     /// Takes the place of the service that a child has abandoned.
-    spare: Option<Driver<ScriptedApplication<Echo>>>,
+    spare: Option<Driver<ScriptedApplication<AroundFork>>>,
     report: Rc<Report>,
     exit: Exit,
     in_child: InChild,
@@ -219,7 +219,7 @@ fn speak_later(address: Address) {
 }
 
 /// A client speaks before and after the fork, a plain peer and another client come after it.
-struct Echo {
+struct AroundFork {
     report: Rc<Report>,
     answers: [usize; 2],
 }
@@ -227,13 +227,13 @@ struct Echo {
 /// The answers that each client waits for.
 const ANSWERS: [usize; 2] = [2, 1];
 
-impl Echo {
+impl AroundFork {
     fn new(report: &Rc<Report>) -> Self {
         Self { report: Rc::clone(report), answers: [0, 0] }
     }
 }
 
-impl Script for Echo {
+impl Script for AroundFork {
     type Data = ();
 
     fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {

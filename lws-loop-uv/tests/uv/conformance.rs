@@ -14,7 +14,9 @@ const SHARED: &str = "libuv deregisters descriptors from an epoll that is the pa
 
 /// The way of a handler to the program's loop, and to the service in it. It is there while a service is hosted.
 #[derive(Clone, Default)]
-struct Way(Rc<RefCell<Option<Box<dyn Fn() -> Reentry>>>>);
+struct Way(Rc<RefCell<Option<Run>>>);
+
+type Run = Box<dyn Fn() -> Reentry>;
 
 impl Way {
     fn nesting(&self) -> Nesting {
