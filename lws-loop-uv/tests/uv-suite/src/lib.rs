@@ -28,9 +28,7 @@ impl Host for Brought {
     }
 
     fn in_child(&self) -> InChild {
-        InChild::IsForgotten(
-            "uv_close deregisters descriptors from an epoll that is the parent's too, and before uv_loop_fork a child has to leave a loop alone",
-        )
+        InChild::IsForgotten("libuv deregisters descriptors from an epoll that is the parent's too")
     }
 
     fn name(&self) -> String {
