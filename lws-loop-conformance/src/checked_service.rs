@@ -153,6 +153,10 @@ impl<S: Service> Service for CheckedService<S> {
         if self.exit.0.get() { Wait::Now } else { wait }
     }
 
+    fn is_forked(&self) -> bool {
+        self.service.is_forked()
+    }
+
     fn is_done(&self) -> bool {
         self.exit.0.get() || self.service.is_done()
     }

@@ -6,7 +6,7 @@
 //! a plain poll(2) loop:
 //!
 //! ```
-//! use lws_loop_conformance::Host;
+//! use lws_loop_conformance::{Host, Nesting};
 //! use lws_loop_external::{Change, Interest, Readiness, Service, Token, Trigger};
 //! use lws_proto::Time;
 //! use rustix::event::{PollFd, PollFlags, poll};
@@ -60,6 +60,10 @@
 //!         }
 //!     }
 //!
+//!     fn nesting(&mut self) -> Nesting {
+//!         Nesting::No("the loop is `host`, which has the service borrowed while a handler runs")
+//!     }
+//!
 //!     fn name(&self) -> String {
 //!         "poll(2)".to_owned()
 //!     }
@@ -93,7 +97,11 @@
 //! * A service that moves to another loop in the middle of a transfer, is dropped there, or is drained with a
 //!   deadline.
 //! * A process without free descriptors; and a thousand services on one loop, with start-ups that fail at each step,
-//!   each of which must leave as many descriptors open as before. These two run in a process of their own.
+//!   each of which must leave as many descriptors open as before.
+//! * A handler that runs the loop again, as a dialog does; and a child by fork(2), which leaves the service to its parent. What a loop
+//!   cannot do, its [`Host`] says with the reason ([`Nesting`], [`InChild`]).
+//!
+//! Scenarios that change the whole process, or copy it, run in a process of their own.
 //!
 //! In every scenario the service also checks its host: it must attach first, take changes before it waits, let go of
 //! removed descriptors and of no others, report only registered descriptors, refuse none, and never turn time back.
@@ -101,20 +109,24 @@
 //! # The auditor
 //!
 //! [`Auditor`] is a host that checks the service in turn.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod auditor;
 mod bench;
 mod checked_service;
+mod conduct;
 mod pattern;
 mod random;
 mod runner;
 mod scarcity;
 mod scenario;
 mod setup;
+#[allow(unsafe_code)]
+mod sys;
 mod watchdog;
 
 pub use auditor::{Auditor, received_from_another_thread};
+pub use conduct::{InChild, Nesting, Reentry, RunAgain};
 #[doc(hidden)]
 pub use runner::test;
 pub use runner::{Failure, run, run_all};
@@ -134,6 +146,14 @@ pub trait Host {
     /// A service may be done while it still has descriptors, because the kit moves services between loops. The
     /// descriptors stay open, and the host has to let go of them nevertheless.
     fn host<S: Service + 'static>(&mut self, service: S) -> S;
+
+    /// How a handler runs this loop again, inside the call of [`host`](Self::host) that follows; or why no handler can.
+    fn nesting(&mut self) -> Nesting;
+
+    /// What this host does in the child of a fork(2). By default it gives the service back there too, and lets go of nothing.
+    fn in_child(&self) -> InChild {
+        InChild::GivesBack
+    }
 
     /// The name of the loop in failures. By default that of the type.
     fn name(&self) -> String {

@@ -1,6 +1,6 @@
 //! Checks that the kit detects a host that breaks a rule, and names the rule.
 
-use lws_loop_conformance::{Host, run};
+use lws_loop_conformance::{Host, InChild, Nesting, Reentry, run};
 use lws_loop_external::{Change, Interest, Readiness, Service, Token, Trigger};
 use lws_proto::Time;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -19,6 +19,11 @@ enum Fault {
     LetsGoTwice,
     Refuses,
     Panics,
+    PanicsInAChild,
+    ForgetsInAChild,
+    SpinsInAHandler,
+    EntersInAHandler,
+    DoesNotNest,
 }
 
 /// A loop on poll(2).
@@ -63,6 +68,7 @@ impl Host for Faulty {
                     }
                 }
             }
+            assert!(fault != Fault::PanicsInAChild || !service.is_forked(), "this one panics in a child");
             if service.is_done() || fault == Fault::GivesBackTooEarly && turn == 3 {
                 break;
             }
@@ -98,6 +104,19 @@ impl Host for Faulty {
         service
     }
 
+    fn nesting(&mut self) -> Nesting {
+        match self.0 {
+            Fault::SpinsInAHandler => Nesting::Runs(Box::new(|_| Reentry::Ran)),
+            Fault::EntersInAHandler => Nesting::Runs(Box::new(|_| Reentry::Entered)),
+            Fault::DoesNotNest => Nesting::No(""),
+            _ => Nesting::No("the loop is `host`, which has the service borrowed while a handler runs"),
+        }
+    }
+
+    fn in_child(&self) -> InChild {
+        if self.0 == Fault::ForgetsInAChild { InChild::IsForgotten("") } else { InChild::GivesBack }
+    }
+
     fn name(&self) -> String {
         format!("{:?}", self.0)
     }
@@ -119,6 +138,30 @@ fn every_fault_of_a_host_is_named() {
     ] {
         let failure =
             run("what_is_sent_comes_back", move || Faulty(fault)).expect_err("a failure").to_string();
+        assert!(failure.contains(sentence), "{fault:?}: {failure}");
+    }
+}
+
+#[test]
+fn every_fault_of_a_host_that_is_run_inside_a_handler_is_named() {
+    for (fault, sentence) in [
+        (Fault::SpinsInAHandler, "spins inside a handler"),
+        (Fault::EntersInAHandler, "inside its own handler"),
+        (Fault::DoesNotNest, "no reason"),
+    ] {
+        let name = "a_loop_inside_a_handler_sleeps_and_goes_on_after_it";
+        let failure = run(name, move || Faulty(fault)).expect_err("a failure").to_string();
+        assert!(failure.contains(sentence), "{fault:?}: {failure}");
+    }
+}
+
+#[test]
+fn every_fault_of_a_host_in_a_child_is_named() {
+    for (fault, sentence) in
+        [(Fault::PanicsInAChild, "panicked perhaps"), (Fault::ForgetsInAChild, "no reason")]
+    {
+        let name = "a_child_by_fork_leaves_what_its_parent_serves";
+        let failure = run(name, move || Faulty(fault)).expect_err("a failure").to_string();
         assert!(failure.contains(sentence), "{fault:?}: {failure}");
     }
 }

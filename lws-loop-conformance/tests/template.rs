@@ -2,7 +2,7 @@
 //!
 //! Here the loop is epoll(7), in each of its three ways to report readiness; yours has one of them, and the others go.
 
-use lws_loop_conformance::Host;
+use lws_loop_conformance::{Host, Nesting};
 use lws_loop_external::{Change, Clock, Interest, Readiness, Service, Token, Trigger, Wait};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -167,6 +167,11 @@ impl Host for YourLoop {
             }
             hosted.turn(wait, &mut events);
         }
+    }
+
+    /// If your loop calls back, a handler can run it, as a dialog does: answer `Nesting::Runs`, with how.
+    fn nesting(&mut self) -> Nesting {
+        Nesting::No("the loop is `host`, which has the service borrowed while a handler runs")
     }
 
     fn name(&self) -> String {

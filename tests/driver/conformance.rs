@@ -1,9 +1,13 @@
 //! Every ready host passes the suite, in each way to report readiness that its loop has. Where a scenario has several services
 //! they come to the same loop, one after the other.
 
-use lws_loop_conformance::Host;
+use lws_loop_conformance::{Host, Nesting};
 use lws_loop_external::hosts::{OnPoll, poll};
 use lws_loop_external::{Clock, Service};
+
+/// Of a loop that is a function of the program's, with the service in it.
+const BORROWED: &str = "the loop is lines of the program that have the service borrowed while a handler runs: a wait inside a handler is one \
+                        of the program's own, without the service's descriptors";
 
 /// Plain poll(2).
 struct Poll;
@@ -17,7 +21,8 @@ impl Host for Poll {
             let wait = on_poll.settle(&mut fds, clock.now());
             if on_poll.service().is_done() {
                 let service = on_poll.detach(&mut fds);
-                assert!(fds.is_empty(), "left behind: {fds:?}");
+                // In a child the array is a copy, which nothing waits for.
+                assert!(fds.is_empty() || service.is_forked(), "left behind: {fds:?}");
                 return service;
             }
             poll(&mut fds, wait.timeout(clock.now())).expect("a wait");
@@ -26,6 +31,10 @@ impl Host for Poll {
                 assert_eq!(fd.revents, 0, "not ours: {fd:?}");
             }
         }
+    }
+
+    fn nesting(&mut self) -> Nesting {
+        Nesting::No(BORROWED)
     }
 }
 
@@ -37,59 +46,121 @@ mod on_poll {
 /// deadline of the last dispatch.
 #[cfg(all(feature = "mio", any(target_os = "linux", target_os = "android")))]
 mod one_descriptor {
-    use lws_loop_conformance::Host;
+    use lws_loop_conformance::{Host, Nesting, Reentry};
     use lws_loop_external::{Clock, OneDescriptor, Service, Trigger};
     use lws_proto::Time;
+    use rustix::buffer::spare_capacity;
     use rustix::event::epoll::{self, EventData, EventFlags};
+    use std::cell::{Cell, RefCell};
+    use std::os::fd::{AsFd, OwnedFd};
+    use std::rc::Rc;
+    use std::time::Duration;
 
-    struct Epoll(Trigger);
+    struct Epoll(Rc<Outer>);
 
-    impl Host for Epoll {
-        fn host<S: Service + 'static>(&mut self, service: S) -> S {
-            let clock = Clock::new();
-            let mut one = OneDescriptor::new(service).expect("two descriptors");
-            let outer = epoll::create(epoll::CreateFlags::CLOEXEC).expect("a descriptor");
-            let flags = EventFlags::IN
-                | match self.0 {
+    /// The program's loop.
+    struct Outer {
+        epoll: OwnedFd,
+        trigger: Trigger,
+        /// Another descriptor of what the service's one is of, for handlers: that one is in use while they run.
+        watched: RefCell<Option<OwnedFd>>,
+        /// Whether the descriptor is not watched, because a handler runs this loop.
+        paused: Cell<bool>,
+    }
+
+    impl Epoll {
+        fn new(trigger: Trigger) -> Self {
+            let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("a descriptor");
+            Self(Rc::new(Outer { epoll, trigger, watched: RefCell::new(None), paused: Cell::new(false) }))
+        }
+    }
+
+    impl Outer {
+        const DATA: EventData = EventData::new_u64(0);
+
+        fn flags(&self) -> EventFlags {
+            EventFlags::IN
+                | match self.trigger {
                     Trigger::Level => EventFlags::empty(),
                     Trigger::Edge => EventFlags::ET,
                     Trigger::OneShot => EventFlags::ONESHOT,
-                };
-            let data = EventData::new_u64(0);
-            epoll::add(&outer, &one, data, flags).expect("an added descriptor");
+                }
+        }
+
+        /// Changes what the descriptor is watched for.
+        fn watch(&self, flags: EventFlags) {
+            if let Some(watched) = &*self.watched.borrow() {
+                epoll::modify(&self.epoll, watched, Self::DATA, flags).expect("a modified descriptor");
+            }
+        }
+
+        /// Waits. Answers whether the descriptor is readable.
+        fn wait(&self, timeout: Option<Duration>) -> bool {
+            let mut events = Vec::with_capacity(1);
+            let timeout = timeout.map(|timeout| timeout.try_into().expect("a short time"));
+            epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()).expect("a wait");
+            !events.is_empty()
+        }
+    }
+
+    impl Host for Epoll {
+        fn host<S: Service + 'static>(&mut self, service: S) -> S {
+            let Self(outer) = self;
+            let clock = Clock::new();
+            let mut one = OneDescriptor::new(service).expect("two descriptors");
+            let watched = one.as_fd().try_clone_to_owned().expect("a descriptor");
+            epoll::add(&outer.epoll, &watched, Outer::DATA, outer.flags()).expect("an added descriptor");
+            outer.watched.replace(Some(watched));
             let mut deadline = None;
             while !one.is_done() {
-                let mut events = Vec::with_capacity(1);
-                let left = deadline.map(|at: Time| (at - clock.now()).try_into().expect("a short time"));
-                epoll::wait(&outer, rustix::buffer::spare_capacity(&mut events), left.as_ref())
-                    .expect("a wait");
-                if !events.is_empty() && self.0 == Trigger::OneShot {
-                    epoll::modify(&outer, &one, data, flags).expect("a modified descriptor");
+                let readable = outer.wait(deadline.map(|at: Time| at - clock.now()));
+                if readable && outer.trigger == Trigger::OneShot {
+                    outer.watch(outer.flags());
                 }
-                if !events.is_empty() || deadline.is_some_and(|at| at <= clock.now()) {
+                if readable || deadline.is_some_and(|at| at <= clock.now()) {
                     deadline = one.dispatch(clock.now()).deadline();
                 }
+                if outer.paused.take() {
+                    outer.watch(outer.flags());
+                }
             }
+            // The epoll is shared with a parent, and forgets the descriptor when both have closed it.
+            let watched = outer.watched.take().filter(|_| !one.service().is_forked());
+            watched
+                .map_or(Ok(()), |watched| epoll::delete(&outer.epoll, watched))
+                .expect("a deleted descriptor");
             one.detach()
+        }
+
+        fn nesting(&mut self) -> Nesting {
+            let outer = Rc::clone(&self.0);
+            Nesting::Runs(Box::new(move |time| {
+                // Nothing can be done about it here, and it would be reported in every turn.
+                if outer.wait(Some(time)) {
+                    outer.watch(EventFlags::empty());
+                    outer.paused.set(true);
+                }
+                Reentry::Ran
+            }))
         }
     }
 
     mod level {
-        lws_loop_conformance::suite!(super::Epoll(super::Trigger::Level));
+        lws_loop_conformance::suite!(super::Epoll::new(super::Trigger::Level));
     }
 
     mod edge {
-        lws_loop_conformance::suite!(super::Epoll(super::Trigger::Edge));
+        lws_loop_conformance::suite!(super::Epoll::new(super::Trigger::Edge));
     }
 
     mod one_shot {
-        lws_loop_conformance::suite!(super::Epoll(super::Trigger::OneShot));
+        lws_loop_conformance::suite!(super::Epoll::new(super::Trigger::OneShot));
     }
 }
 
 #[cfg(feature = "mio")]
 mod on_mio {
-    use lws_loop_conformance::Host;
+    use lws_loop_conformance::{Host, Nesting};
     use lws_loop_external::hosts::OnMio;
     use lws_loop_external::{Clock, Service};
 
@@ -112,6 +183,10 @@ mod on_mio {
                 }
             }
         }
+
+        fn nesting(&mut self) -> Nesting {
+            Nesting::No(super::BORROWED)
+        }
     }
 
     lws_loop_conformance::suite!(Mio(mio::Poll::new().expect("a descriptor")));
@@ -119,7 +194,7 @@ mod on_mio {
 
 #[cfg(feature = "polling")]
 mod on_polling {
-    use lws_loop_conformance::Host;
+    use lws_loop_conformance::{Host, Nesting};
     use lws_loop_external::hosts::OnPolling;
     use lws_loop_external::{Clock, Service, Trigger};
     use polling::{Events, Poller};
@@ -151,6 +226,10 @@ mod on_polling {
                 }
             }
         }
+
+        fn nesting(&mut self) -> Nesting {
+            Nesting::No(super::BORROWED)
+        }
     }
 
     mod level {
@@ -168,10 +247,10 @@ mod on_polling {
 
 #[cfg(feature = "tokio")]
 mod on_tokio {
-    use lws_loop_conformance::Host;
+    use lws_loop_conformance::{Host, InChild, Nesting, Reentry};
     use lws_loop_external::Service;
     use lws_loop_external::hosts::OnTokio;
-    use tokio::runtime::{Builder, Runtime};
+    use tokio::runtime::{Builder, Runtime, RuntimeFlavor};
 
     struct Tokio(Runtime);
 
@@ -189,6 +268,21 @@ mod on_tokio {
                 on_tokio.detach()
             })
         }
+
+        fn in_child(&self) -> InChild {
+            InChild::IsForgotten("tokio deregisters from the runtime's epoll, which is the parent's too")
+        }
+
+        fn nesting(&mut self) -> Nesting {
+            let handle = self.0.handle().clone();
+            if handle.runtime_flavor() == RuntimeFlavor::CurrentThread {
+                return Nesting::No("a runtime of one thread cannot be entered inside itself: tokio panics");
+            }
+            Nesting::Runs(Box::new(move |time| {
+                tokio::task::block_in_place(|| handle.block_on(tokio::time::sleep(time)));
+                Reentry::Ran
+            }))
+        }
     }
 
     mod current_thread {
@@ -202,7 +296,7 @@ mod on_tokio {
 
 #[cfg(feature = "async-io")]
 mod on_async_io {
-    use lws_loop_conformance::Host;
+    use lws_loop_conformance::{Host, InChild, Nesting, Reentry};
     use lws_loop_external::Service;
     use lws_loop_external::hosts::OnAsyncIo;
 
@@ -216,6 +310,19 @@ mod on_async_io {
                 on_async_io.detach()
             })
         }
+
+        fn in_child(&self) -> InChild {
+            InChild::IsForgotten(
+                "the reactor deregisters from an epoll that is the parent's too, and its thread is the parent's alone",
+            )
+        }
+
+        fn nesting(&mut self) -> Nesting {
+            Nesting::Runs(Box::new(|time| {
+                async_io::block_on(async_io::Timer::after(time));
+                Reentry::Ran
+            }))
+        }
     }
 
     lws_loop_conformance::suite!(AsyncIo);
@@ -224,7 +331,7 @@ mod on_async_io {
 #[cfg(feature = "calloop")]
 mod on_calloop {
     use calloop::{Dispatcher, EventLoop};
-    use lws_loop_conformance::Host;
+    use lws_loop_conformance::{Host, InChild, Nesting};
     use lws_loop_external::Service;
     use lws_loop_external::hosts::OnCalloop;
 
@@ -242,74 +349,156 @@ mod on_calloop {
             }
             Dispatcher::into_source_inner(source).detach()
         }
+
+        fn in_child(&self) -> InChild {
+            InChild::IsForgotten("calloop deregisters from an epoll that is the parent's too")
+        }
+
+        fn nesting(&mut self) -> Nesting {
+            Nesting::No("`EventLoop::dispatch` has the loop borrowed while a source is called")
+        }
     }
 
     lws_loop_conformance::suite!(Calloop(EventLoop::try_new().expect("descriptors")));
 }
 
+/// The way of a program to a service in a loop that calls back.
+#[cfg(any(feature = "glib", feature = "libev", feature = "libevent"))]
+mod called_back {
+    use lws_loop_conformance::Reentry;
+    use lws_loop_external::Service;
+    use lws_loop_external::hosts::{OnCallbacks, Watch};
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    /// Calls the service that is hosted now, if there is one. Answers whether that was possible.
+    #[derive(Clone, Default)]
+    pub(super) struct Door(Rc<RefCell<Option<Enter>>>);
+
+    type Enter = Box<dyn Fn() -> bool>;
+
+    impl Door {
+        /// Leads to this service while `run` runs, then takes it from its loop.
+        pub(super) fn during<S: Service + 'static, W: Watch>(
+            &self,
+            hosted: OnCallbacks<S, W>,
+            run: impl FnOnce(&OnCallbacks<S, W>),
+        ) -> S {
+            let hosted = Rc::new(hosted);
+            let way = Rc::downgrade(&hosted);
+            let enter = move || way.upgrade().is_some_and(|hosted| hosted.with(|_| ()).is_some());
+            self.0.replace(Some(Box::new(enter)));
+            run(&hosted);
+            self.0.take();
+            Rc::into_inner(hosted).and_then(OnCallbacks::detach).expect("the service")
+        }
+
+        /// What came of a turn after which the door is tried.
+        pub(super) fn after(&self, turn: Reentry) -> Reentry {
+            if self.0.borrow().as_ref().is_some_and(|enter| enter()) { Reentry::Entered } else { turn }
+        }
+    }
+}
+
 #[cfg(feature = "glib")]
 mod on_glib {
-    use lws_loop_conformance::Host;
+    use super::called_back::Door;
+    use lws_loop_conformance::{Host, Nesting, Reentry};
     use lws_loop_external::Service;
     use lws_loop_external::hosts::OnGlib;
     use lws_loop_external::hosts::glib::MainContext;
+    use std::rc::Rc;
 
-    struct Glib(MainContext);
+    struct Glib(Rc<MainContext>, Door);
 
     impl Host for Glib {
         fn host<S: Service + 'static>(&mut self, service: S) -> S {
-            let Self(context) = self;
+            let Self(context, door) = self;
             let on_glib = OnGlib::new(service, context).expect("descriptors");
-            while !on_glib.is_done() {
+            door.during(on_glib, |on_glib| {
+                while !on_glib.is_done() {
+                    context.iteration(true);
+                }
+            })
+        }
+
+        fn nesting(&mut self) -> Nesting {
+            let (context, door) = (Rc::clone(&self.0), self.1.clone());
+            Nesting::Runs(Box::new(move |time| {
+                let _tick = context.every(time, || {}).expect("a timer");
                 context.iteration(true);
-            }
-            on_glib.detach().expect("the service")
+                door.after(Reentry::Ran)
+            }))
         }
     }
 
-    lws_loop_conformance::suite!(Glib(MainContext::new().expect("a context")));
+    lws_loop_conformance::suite!(Glib(Rc::new(MainContext::new().expect("a context")), Door::default()));
 }
 
 #[cfg(feature = "libevent")]
 mod on_libevent {
-    use lws_loop_conformance::Host;
+    use super::called_back::Door;
+    use lws_loop_conformance::{Host, InChild, Nesting, Reentry};
     use lws_loop_external::Service;
     use lws_loop_external::hosts::OnLibevent;
     use lws_loop_external::hosts::libevent::Base;
 
-    struct Libevent(Base);
+    struct Libevent(Base, Door);
 
     impl Host for Libevent {
         fn host<S: Service + 'static>(&mut self, service: S) -> S {
-            let Self(base) = self;
+            let Self(base, door) = self;
             let on_libevent = OnLibevent::new(service, base).expect("descriptors");
             // To the end of the service: nothing else keeps the base waiting.
-            base.run().expect("a wait");
-            on_libevent.detach().expect("the service")
+            door.during(on_libevent, |_| base.run().expect("a wait"))
+        }
+
+        fn in_child(&self) -> InChild {
+            InChild::IsForgotten("libevent deregisters from an epoll that is the parent's too")
+        }
+
+        fn nesting(&mut self) -> Nesting {
+            let Self(base, door) = self;
+            let (base, door) = (base.clone(), door.clone());
+            Nesting::Runs(Box::new(move |_| {
+                // libevent warns on standard error.
+                let turn = if base.run_once().is_ok() { Reentry::Ran } else { Reentry::Refused };
+                door.after(turn)
+            }))
         }
     }
 
-    lws_loop_conformance::suite!(Libevent(Base::new().expect("a base")));
+    lws_loop_conformance::suite!(Libevent(Base::new().expect("a base"), Door::default()));
 }
 
 #[cfg(feature = "libev")]
 mod on_libev {
-    use lws_loop_conformance::Host;
+    use super::called_back::Door;
+    use lws_loop_conformance::{Host, Nesting, Reentry};
     use lws_loop_external::Service;
     use lws_loop_external::hosts::OnLibev;
     use lws_loop_external::hosts::libev::Loop;
 
-    struct Libev(Loop);
+    struct Libev(Loop, Door);
 
     impl Host for Libev {
         fn host<S: Service + 'static>(&mut self, service: S) -> S {
-            let Self(ev_loop) = self;
+            let Self(ev_loop, door) = self;
             let on_libev = OnLibev::new(service, ev_loop).expect("descriptors");
             // To the end of the service: nothing else keeps the loop waiting.
-            ev_loop.run();
-            on_libev.detach().expect("the service")
+            door.during(on_libev, |_| ev_loop.run())
+        }
+
+        fn nesting(&mut self) -> Nesting {
+            let Self(ev_loop, door) = self;
+            let (ev_loop, door) = (ev_loop.clone(), door.clone());
+            Nesting::Runs(Box::new(move |time| {
+                let _tick = ev_loop.every(time, || {});
+                ev_loop.run_once();
+                door.after(Reentry::Ran)
+            }))
         }
     }
 
-    lws_loop_conformance::suite!(Libev(Loop::new().expect("a loop")));
+    lws_loop_conformance::suite!(Libev(Loop::new().expect("a loop"), Door::default()));
 }

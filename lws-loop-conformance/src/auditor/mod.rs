@@ -7,8 +7,8 @@
 mod delivery;
 mod register;
 
-use crate::Host;
 use crate::random::Random;
+use crate::{Host, Nesting};
 use delivery::Delivery;
 use lws_loop_external::{Change, Readiness, Service, Token, Trigger, Wait};
 use lws_proto::Time;
@@ -37,6 +37,10 @@ impl Auditor {
 impl Host for Auditor {
     fn host<S: Service + 'static>(&mut self, service: S) -> S {
         Audit::new(service, self.trigger, Random::new(self.random.next())).run()
+    }
+
+    fn nesting(&mut self) -> Nesting {
+        Nesting::No("the auditor has the service borrowed while a handler runs")
     }
 
     fn name(&self) -> String {

@@ -10,9 +10,11 @@ mod descriptors;
 mod draining;
 mod echo;
 mod faults;
+mod fork;
 mod half_close;
 mod leaving;
 mod lifetime;
+mod nested;
 mod pause;
 mod pending_messages;
 mod slow_reader;
@@ -39,7 +41,7 @@ pub(crate) struct Scenario<H> {
 pub(crate) enum Process {
     /// Any process: other tests may run beside it.
     Any,
-    /// A process of its own, because it changes or measures state of the whole process.
+    /// A process of its own, because it changes, measures or copies state of the whole process.
     Own,
 }
 
@@ -64,6 +66,7 @@ macro_rules! scenarios {
         /// # struct MyLoop;
         /// # impl lws_loop_conformance::Host for MyLoop {
         /// #     fn host<S: lws_loop_external::Service + 'static>(&mut self, service: S) -> S { service }
+        /// #     fn nesting(&mut self) -> lws_loop_conformance::Nesting { lws_loop_conformance::Nesting::No("it is an example") }
         /// # }
         /// mod my_loop {
         ///     use super::MyLoop;
@@ -115,8 +118,11 @@ scenarios! { $
     Any an_earlier_deadline_ends_a_longer_sleep = timers::an_earlier_deadline_ends_a_longer_sleep;
     Any a_transport_that_takes_little_loses_nothing = faults::a_transport_that_takes_little_loses_nothing;
     Any a_reset_ends_one_connection_and_no_other = faults::a_reset_ends_one_connection_and_no_other;
+    Any a_loop_inside_a_handler_sleeps_and_goes_on_after_it =
+        nested::a_loop_inside_a_handler_sleeps_and_goes_on_after_it;
     Own without_descriptors_a_listener_waits_and_goes_on =
         faults::without_descriptors_a_listener_waits_and_goes_on;
     Own a_thousand_services_come_and_go_without_a_trace =
         lifetime::a_thousand_services_come_and_go_without_a_trace;
+    Own a_child_by_fork_leaves_what_its_parent_serves = fork::a_child_by_fork_leaves_what_its_parent_serves;
 }

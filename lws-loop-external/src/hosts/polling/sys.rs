@@ -76,8 +76,12 @@ impl<S: Service> Hosted<S> {
         (&mut self.service, &mut self.watched)
     }
 
-    /// Deletes every descriptor of the service from the poller.
+    /// Deletes every descriptor of the service from the poller. In the child of a fork(2) none, as what the system watches is the parent's;
+    /// there the child closes its copies, and the parent's stay open.
     fn forget(&mut self) {
+        if self.service.is_forked() {
+            return self.watched.tokens.clear();
+        }
         let tokens: Vec<_> = self.watched.tokens.iter().copied().collect();
         for token in tokens {
             if let Some(fd) = self.service.descriptor(token) {

@@ -3,7 +3,7 @@
 
 mod sys;
 
-use lws_loop_conformance::Host;
+use lws_loop_conformance::{Host, InChild, Nesting};
 use lws_loop_external::Service;
 use lws_loop_uv::{Liveness, Outcome, UvLoop};
 
@@ -19,6 +19,16 @@ impl Host for Brought {
         let detaching = attached.detach();
         assert_eq!(uv_loop.run(), Ok(Outcome::Done));
         detaching.try_take().expect("the loop has let go of it")
+    }
+
+    fn nesting(&mut self) -> Nesting {
+        Nesting::No(
+            "`UvLoop::run` has the loop borrowed while a handler runs, and answers `Busy` inside `Attached::with`",
+        )
+    }
+
+    fn in_child(&self) -> InChild {
+        InChild::IsForgotten("libuv deregisters descriptors from an epoll that is the parent's too")
     }
 
     fn name(&self) -> String {
