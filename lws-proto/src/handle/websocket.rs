@@ -112,7 +112,7 @@ impl<'a> WebSocketPermit<'a> {
     /// # Errors
     /// [`Misuse`] if the WebSocket has ended, which no permit outlives.
     #[doc(alias = "lws_write")]
-    #[inline]
+    #[inline(always)]
     pub fn message(
         self,
         kind: MessageKind,
@@ -123,7 +123,7 @@ impl<'a> WebSocketPermit<'a> {
             self.outbound,
             Command::Message { kind, payload: payload.as_ref().into(), end, compress: true }
         );
-        // Apart, so that what is copied has nothing to drop.
+        // Inlined, so that which of them it is is known where it is called, and what is copied has nothing to drop.
         match payload {
             Payload::Copy(bytes) => self.copied(kind, bytes, end),
             payload => self.owned(kind, payload, end),
