@@ -4,7 +4,7 @@ use super::admission::Asked;
 use super::{App, Lent};
 use crate::context::{Context, Subject};
 use crate::http::subrequest::Subrequest;
-use crate::http::{self, Answer, ErrorForm, Exchange, Request, Response, Routed, Tally};
+use crate::http::{self, Answer, ErrorForm, ErrorRenderer, Exchange, Request, Response, Routed, Tally};
 use crate::link::stream::{
     HttpStream, RareExchange, StreamPhase, StreamState, WaitingRequest, WebSocketStream,
 };
@@ -13,7 +13,7 @@ use crate::metrics::RequestLabels;
 use crate::route::refusal;
 use crate::route::resolve::{Refusal, Resolved, Step, resolve};
 use crate::server::peers::PeerSlot;
-use crate::site::served::{Served, ServedSite, Terms};
+use crate::site::served::{FieldLines, Served, ServedSite, Terms};
 use crate::thread::access::{LoggedRequest, LoggedWebSocket};
 use crate::thread::panics;
 use crate::tls::Plain;
@@ -56,6 +56,29 @@ struct ReceivedRequest<'a> {
     routed: Routed<'a>,
     /// It has no content.
     end: bool,
+}
+
+/// What is known of an answer before there is one.
+#[inline(always)]
+fn tally_of(
+    fields: FieldLines,
+    errors: Option<&ErrorRenderer>,
+    head: &Head<'_>,
+    waiting: Option<&WaitingRequest>,
+    reroutes: u8,
+) -> Tally {
+    let is_head = head.method() == http::Method::Head;
+    let mut tally = Tally { always: fields, head: is_head, reroutes, ..Tally::default() };
+    if errors.is_some() || waiting.is_some() {
+        let errors = errors.map(|renderer| match waiting {
+            // The peer has not asked the question.
+            Some(waiting) => ErrorForm::new(renderer, &waiting.head.lend()),
+            None => ErrorForm::new(renderer, head),
+        });
+        let subrequest = waiting.map(|waiting| Subrequest::Asked(waiting.ask.copied()));
+        tally.answer_for(errors, subrequest);
+    }
+    tally
 }
 
 impl App {
@@ -120,17 +143,7 @@ impl App {
         };
 
         let errors = site.as_ref().map_or(&listener.errors, |site| &site.settings.errors);
-        let errors = errors.as_ref().map(|renderer| match &waiting {
-            // The peer has not asked the question.
-            Some(waiting) => ErrorForm::new(renderer, &waiting.head.lend()),
-            None => ErrorForm::new(renderer, &head),
-        });
-        let is_head = head.method() == http::Method::Head;
-        let mut tally = Tally { always: fields, head: is_head, reroutes, ..Tally::default() };
-        if errors.is_some() || waiting.is_some() {
-            let subrequest = waiting.as_ref().map(|waiting| Subrequest::Asked(waiting.ask.copied()));
-            tally.answer_for(errors, subrequest);
-        }
+        let tally = tally_of(fields, errors.as_ref(), &head, waiting.as_deref(), reroutes);
         let rare = RareExchange::of(peer_slot, waiting);
         let counters = site.as_ref().map_or(&self.state.no_site, |site| &site.counters);
         let counters = Rc::clone(counters);
