@@ -28,14 +28,16 @@ static int find(int fd) {
 static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len) {
   const struct lws_pollargs *args = in;
   unsigned char *copy;
-  int written;
+  int at, written;
   (void)user;
   switch (reason) {
   case LWS_CALLBACK_ADD_POLL_FD:
     add(args);
     return 0;
   case LWS_CALLBACK_DEL_POLL_FD:
-    entries[find(args->fd)] = entries[--count];
+    /* Not in one line: C does not say whether the index is found before the array is shorter. */
+    at = find(args->fd);
+    entries[at] = entries[--count];
     return 0;
   case LWS_CALLBACK_CHANGE_MODE_POLL_FD:
     entries[find(args->fd)].events = (short)args->events;
