@@ -29,7 +29,7 @@ pub(crate) enum Sent {
     Part(usize),
     /// The transport has failed.
     Failed,
-    /// What was promised cannot be sent: a file has become shorter.
+    /// What was promised cannot be sent: a file has become shorter, or cannot be read.
     Missing,
 }
 
@@ -181,7 +181,23 @@ impl Sent {
                 transmit.commit(taken);
                 Self::OfFile(taken)
             }
-            error => Self::of(0, error),
+            Err(error) => Self::of_file_error(error),
+        }
+    }
+
+    /// The outcome of an attempt to send from a file that has failed: for a fault of the file its rest is missing, and any other is the
+    /// socket's.
+    fn of_file_error(error: Errno) -> Self {
+        match error {
+            Errno::IO
+            | Errno::INVAL
+            | Errno::OVERFLOW
+            | Errno::STALE
+            | Errno::ISDIR
+            | Errno::SPIPE
+            | Errno::NOSYS
+            | Errno::NOTSUP => Self::Missing,
+            _ => Self::of(0, Err(error)),
         }
     }
 }
@@ -263,3 +279,23 @@ impl fmt::Display for NotPollable {
 }
 
 impl std::error::Error for NotPollable {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_no_fault_of_the_socket() {
+        for (error, sent) in [
+            (Errno::IO, Sent::Missing),
+            (Errno::STALE, Sent::Missing),
+            (Errno::INVAL, Sent::Missing),
+            (Errno::PIPE, Sent::Failed),
+            (Errno::CONNRESET, Sent::Failed),
+            (Errno::AGAIN, Sent::Part(0)),
+            (Errno::INTR, Sent::All(0)),
+        ] {
+            assert_eq!(Sent::of_file_error(error), sent, "{error}");
+        }
+    }
+}

@@ -207,12 +207,13 @@ impl WebSocketStream {
     #[inline]
     pub(crate) fn count_sent(&mut self, sent: SentMessages) {
         let (now, before) = (sent.messages, self.sent.messages);
-        // Octets of a message that goes on are not counted here.
         if now != before && now != [0, 0] {
             let more = |kind: usize| u64::from(now[kind].wrapping_sub(before[kind]));
             self.counters.count_sent([more(0), more(1)]);
-            self.sent = sent;
+            self.sent.messages = now;
         }
+        // Octets of a message that goes on are sent, too. They only become more, but for one that says nothing any more.
+        self.sent.octets = self.sent.octets.max(sent.octets);
     }
 
     /// Whether its opening handshake is done.

@@ -19,6 +19,17 @@ impl Handler for Twice {
     }
 }
 
+/// Begins a message, and does not end it.
+struct Begins;
+
+impl Handler for Begins {
+    fn message(&mut self, _: &mut Context<'_>, stream: WebSocket<'_>, message: Message<'_>) {
+        if let Ok(permit) = stream.permit() {
+            let _ = permit.message(message.kind, Payload::Copy(message.chunk), false);
+        }
+    }
+}
+
 /// A server, and the members of its records.
 fn serve() -> (Server, Rc<RefCell<Vec<String>>>) {
     let lines: Rc<RefCell<Vec<String>>> = Rc::default();
@@ -27,6 +38,7 @@ fn serve() -> (Server, Rc<RefCell<Vec<String>>>) {
         server
             .post("/", |request: &Request<'_>| Response::text(request.content().len().to_string()))
             .ws("/twice", |_| Twice)
+            .ws("/begins", |_| Begins)
             .access_log(move |record| log.borrow_mut().push(record.json().to_string()))
     });
     (server, lines)
@@ -81,4 +93,18 @@ fn a_websocket_has_a_record_of_its_opening_and_one_of_its_end() {
         );
     }
     assert_eq!(lines.len(), 4);
+}
+
+#[test]
+fn octets_of_a_message_that_has_not_ended_were_sent_and_it_is_no_message() {
+    let (server, lines) = serve();
+    let peer = server.ws("/begins").connect();
+    for text in ["1234", "56"] {
+        peer.send(text);
+        server.settle();
+    }
+    peer.close(CloseCode::NORMAL, "");
+    server.settle();
+    let members = ["\"bytes_in\":6,\"bytes_out\":6", "\"messages_in\":2,\"messages_out\":0"];
+    check(&lines.borrow()[1], &members);
 }
