@@ -99,6 +99,7 @@ impl Found {
 
 /// A file that was read whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Document {
     /// Its `Content-Type`, if it has one.
     pub content_type: Option<String>,
@@ -230,8 +231,8 @@ impl Files {
         }
     }
 
-    /// Reads all of a file, not coded, and waits for it: for what is kept in memory for good, such as the pages of errors. Nothing of it is kept
-    /// here.
+    /// Reads all of a file, not coded, and waits for it: for what is kept in memory for good, such as the pages of errors. Nothing of it is
+    /// kept here.
     ///
     /// # Errors
     /// There is no such file, there are only coded forms of it, it has more than `bytes_max` bytes, or it cannot be read.

@@ -139,13 +139,7 @@ fn serve(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result<(
     } = prepared;
     // Hosts of a configuration may differ in that.
     let secure = configured.is_none().then_some(!tls.is_empty());
-    let reload = match &configured {
-        Some(served) => {
-            let reloader = served.reloader(server.handle(), server.sites(), limits(arguments));
-            Reload::Configuration(Box::new(reloader))
-        }
-        None => tls.into_iter().next().map_or(Reload::Nothing, Reload::Certificates),
-    };
+    let reload = reload_of(configured.as_ref(), &server, tls, limits(arguments));
     let upgrade = Upgrade {
         handle: server.handle(),
         admin: admin.as_ref().map(Admin::handle),
@@ -174,15 +168,35 @@ fn serve(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result<(
     configured.iter().for_each(Served::finish);
     admin.into_iter().for_each(Admin::finish);
     if let Some(log) = log {
-        // In the background there is no standard error.
-        if let Err(error) = &served {
-            log.line(format!("lwsws: {error}"));
-        }
-        log.finish();
+        finish_log(log, &served);
     }
     // Threads that wait for signals have it, too, and end with the process.
     pid_file.iter().for_each(|file| file.remove());
     served
+}
+
+/// What is read again on SIGHUP: the configuration, or else the certificates of the command line.
+fn reload_of(
+    configured: Option<&Served>,
+    server: &Server,
+    tls: Vec<lws_server::tls::Server>,
+    limits: Limits,
+) -> Reload {
+    match configured {
+        Some(served) => {
+            let reloader = served.reloader(server.handle(), server.sites(), limits);
+            Reload::Configuration(Box::new(reloader))
+        }
+        None => tls.into_iter().next().map_or(Reload::Nothing, Reload::Certificates),
+    }
+}
+
+/// Writes the last lines of the log. In the background there is no standard error, so that the end of the server is said there.
+fn finish_log(log: Log, served: &io::Result<()>) {
+    if let Err(error) = served {
+        log.line(format!("lwsws: {error}"));
+    }
+    log.finish();
 }
 
 /// Opens everything that the server needs, and becomes the user that it is to run as.

@@ -61,9 +61,9 @@ impl Sessions {
         Self { cookie: cookie.into(), login: None, find: Arc::new(find) }
     }
 
-    /// Sessions that the cookie of this name carries itself, signed, so that nothing is kept here and any number of processes know them. Its
-    /// value is `USER:RIGHTS:UNTIL`: a name, which may have colons, a decimal number with a bit for each right, and the Unix time in seconds at
-    /// which the session ends. It cannot be ended before then, but by another key. What logs users in sets it by the same key:
+    /// Sessions that the cookie of this name carries itself, signed, so that nothing is kept here and any number of processes know them.
+    /// Its value is `USER:RIGHTS:UNTIL`: a name, which may have colons, a decimal number with a bit for each right, and the Unix time in
+    /// seconds at which the session ends. It cannot be ended before then, but by another key. What logs users in sets it by the same key:
     ///
     /// ```
     /// use lws_server::auth::Sessions;

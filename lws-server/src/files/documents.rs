@@ -18,14 +18,15 @@ use std::time::{Duration, SystemTime};
 /// How long a document is believed to be as it was.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// The files that a site sends with responses that report an error, by their status codes: for [`Builder::error_documents`](crate::Builder::error_documents)
-/// and [`SiteSettings::errors`](crate::SiteSettings::errors).
+/// The files that a site sends with responses that report an error, by their status codes: for
+/// [`Builder::error_documents`](crate::Builder::error_documents) and [`SiteSettings::errors`](crate::SiteSettings::errors).
 ///
-/// They stand in place of what the server says itself, wherever the error came about: no route (404), a method that a path does not have (405), a
-/// guard (401, 403), files, an upstream server that does not answer (502), [`Response::error`](crate::http::Response::error) of a handler, and, if
-/// they have at most [`REFUSAL_BYTES_MAX`](crate::http::REFUSAL_BYTES_MAX) bytes, requests that the engine cannot understand. Status code and field lines stay. They do not stand in
-/// place of content that a handler has written, of a sentence that says more than the status code does, or of
-/// [`Files::not_found`]; a client that likes JSON better than HTML gets problem details (RFC 9457) as without them.
+/// They stand in place of what the server says itself, wherever the error came about: no route (404), a method that a path does not have
+/// (405), a guard (401, 403), files, an upstream server that does not answer (502), [`Response::error`](crate::http::Response::error) of a
+/// handler, and, if they have at most [`REFUSAL_BYTES_MAX`](crate::http::REFUSAL_BYTES_MAX) bytes, requests that the engine cannot
+/// understand. Status code and field lines stay. They do not stand in place of content that a handler has written, of a sentence that says
+/// more than the status code does, or of [`Files::not_found`]; a client that likes JSON better than HTML gets problem details (RFC 9457) as
+/// without them.
 ///
 /// ```
 /// use lws_server::files::{ErrorDocuments, Files, Memory};

@@ -1,8 +1,8 @@
 //! Files behind a path: of a directory, in memory, inside an archive, or of a tree that the application has.
 //!
 //! What a request is answered with is decided by [`lws_files`]. Here stands how its answers reach a peer: `mount.rs` is the endpoint,
-//! `documents.rs` has files that stand for the server's words of errors, `transfer.rs` sends a response permit by permit and waits for disks without keeping the loop waiting, and `shelf.rs` bounds what
-//! is open for peers that take nothing.
+//! `documents.rs` has files that stand for the server's words of errors, `transfer.rs` sends a response permit by permit and waits for
+//! disks without keeping the loop waiting, and `shelf.rs` bounds what is open for peers that take nothing.
 
 mod documents;
 mod mount;

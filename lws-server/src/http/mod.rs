@@ -25,6 +25,7 @@ mod request;
 mod response;
 mod streamed;
 pub(crate) mod subrequest;
+mod tally;
 mod trace;
 
 use crate::Context;
@@ -43,7 +44,7 @@ pub use errors::{
     CONTENT_BYTES_MAX, ErrorContent, ErrorRenderer, ErrorReport, REFUSAL_BYTES_MAX, RenderError,
 };
 pub use exchange::{Exchange, Permit, Spent};
-pub(crate) use exchange::{FieldLine, Tally};
+
 #[cfg(feature = "proxies")]
 pub use forwarded::{Client, NoNetwork, TrustedProxies};
 #[cfg(feature = "json")]
@@ -58,6 +59,7 @@ pub use request::Request;
 pub(crate) use request::{KeptHead, Routed};
 pub use response::{Content, Response};
 pub use streamed::{SendError, Sender, Streamed};
+pub(crate) use tally::{FieldLine, Tally};
 pub use trace::TraceParent;
 
 /// One exchange. Made by the factory of its route when the request head is there, dropped after

@@ -1,6 +1,6 @@
 //! The pages of a host for errors: files of its mounts, by the paths that requests have for them.
 
-use super::sites::Remark;
+use super::remarks::Remark;
 use lws_config::{ErrorCodes, Mount, Vhost};
 use lws_server::files::{ErrorDocuments, Files};
 use lws_server::http::Status;

@@ -6,6 +6,7 @@ mod limits;
 mod programs;
 mod protocols;
 mod reload;
+mod remarks;
 mod sessions;
 mod sites;
 mod stamp;
@@ -129,7 +130,7 @@ impl ConfigurationArguments {
         let config = config
             .ok_or_else(|| io::Error::other(format!("{} cannot be served as it is", folder.display())))?;
         let registry = Arc::new(self.registry(&config)?);
-        sites::remarks(&config, &registry).iter().for_each(|remark| say(&format!("{remark}\n")));
+        remarks::remarks(&config, &registry).iter().for_each(|remark| say(&format!("{remark}\n")));
         let (folder, options) = (folder.clone(), self.options());
         let reload_timeout = Duration::from_secs(self.reload_timeout.into());
         let prepared = Arc::new(Prepared::new(config, registry)?);

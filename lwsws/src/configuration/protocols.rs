@@ -1,6 +1,7 @@
 //! The protocols of virtual hosts: begun by their names, and which of them a connection gets.
 
-use super::sites::{Remark, at};
+use super::remarks::Remark;
+use super::sites::at;
 use lws_config::{Config, OptionValue, Protocol, Vhost};
 use lws_plugin::{Options, Registry, SessionKind, SiteFacts, SiteProtocol};
 use lws_server::auth::Basic;

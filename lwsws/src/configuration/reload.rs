@@ -4,8 +4,8 @@
 //! Files and keys are read on a thread of their own, which is not that of a loop, and which nothing waits for longer than a reload may take:
 //! a disk may hang. On the loops each site is made in a turn of its own.
 
-use super::sites::{self, Prepared};
-use super::{count, read, say};
+use super::sites::Prepared;
+use super::{count, read, remarks, say};
 use crate::log::Log;
 use lws_config::{Change, Config, Fate, Options, Plan};
 use lws_server::tls::{self, Update};
@@ -83,7 +83,7 @@ impl Source {
     fn acquire(&self, served: &Prepared) -> io::Result<Acquired> {
         let config: Config = read(&self.folder, &self.options)
             .ok_or_else(|| io::Error::other("the configuration has errors"))?;
-        sites::remarks(&config, served.registry()).iter().for_each(|remark| say(&format!("{remark}\n")));
+        remarks::remarks(&config, served.registry()).iter().for_each(|remark| say(&format!("{remark}\n")));
         let plan = Plan::between(served.config(), &config);
         let (served, updates) = served.followed_by(config)?;
         served.remarks().for_each(|remark| say(&format!("{remark}\n")));

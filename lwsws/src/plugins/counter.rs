@@ -1,16 +1,18 @@
 //! `dumb-increment-protocol`: a number that goes up.
 
+use super::pace::{PERIOD_OPTION, Pace};
 use lws_plugin::{
     OptionError, Options, Plugin, SessionKind, SiteFacts, SiteProtocol, StartError, websockets,
 };
 use lws_server::ws::{Accepted, Handler, Message};
-use lws_server::{Context, Endpoint, Time, WebSocket};
+use lws_server::{Context, Endpoint, WebSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The option that says how often it counts, in milliseconds.
-const PERIOD_OPTION: &str = "update-ms";
+/// How often it counts, unless the site says otherwise.
 const PERIOD: Duration = Duration::from_millis(50);
+/// The shortest period that a site may ask for, in milliseconds.
+const PERIOD_MILLIS_MIN: u64 = 10;
 
 pub(super) struct CounterPlugin;
 
@@ -32,62 +34,47 @@ impl Plugin for CounterPlugin {
     }
 
     fn check(&self, options: &Options) -> Result<(), OptionError> {
-        period(options).map(|_| ())
+        pace(options).map(|_| ())
     }
 
     fn start(&self, _: &SiteFacts<'_>, options: &Options) -> Result<Arc<dyn SiteProtocol>, StartError> {
-        Ok(Arc::new(Counters(period(options)?)))
+        Ok(Arc::new(Counters(pace(options)?)))
     }
 }
 
-fn period(options: &Options) -> Result<Duration, OptionError> {
-    let millis = options.number(PERIOD_OPTION, 10..=3_600_000)?;
-    Ok(millis.map_or(PERIOD, Duration::from_millis))
+fn pace(options: &Options) -> Result<Pace, OptionError> {
+    Pace::of_options(options, PERIOD_MILLIS_MIN, PERIOD)
 }
 
 /// The counters of a site, all of one pace.
-struct Counters(Duration);
+struct Counters(Pace);
 
 impl SiteProtocol for Counters {
     fn endpoint(&self, _: &str) -> Box<dyn Endpoint> {
-        let period = self.0;
-        websockets(move |_| Accepted::new(Counter::new(period)))
+        let pace = self.0;
+        websockets(move |_| Accepted::new(Counter { pace, value: 0 }))
     }
 }
 
 /// Counts, and sends the count.
 pub(crate) struct Counter {
-    period: Duration,
+    pace: Pace,
     value: u64,
-    due: Time,
 }
 
 impl Default for Counter {
     fn default() -> Self {
-        Self::new(PERIOD)
-    }
-}
-
-impl Counter {
-    fn new(period: Duration) -> Self {
-        Self { period, value: 0, due: Time::default() }
-    }
-
-    /// A period after the last time, or after now if that is long past.
-    fn schedule(&mut self, now: Time, stream: &mut WebSocket<'_>) {
-        let next = self.due + self.period;
-        self.due = if next > now { next } else { now + self.period };
-        stream.set_timeout(Some(self.due));
+        Self { pace: Pace::new(PERIOD), value: 0 }
     }
 }
 
 impl Handler for Counter {
     fn open(&mut self, cx: &mut Context<'_>, mut stream: WebSocket<'_>) {
-        self.schedule(cx.now(), &mut stream);
+        stream.set_timeout(Some(self.pace.next(cx.now())));
     }
 
     fn timer(&mut self, cx: &mut Context<'_>, mut stream: WebSocket<'_>) {
-        self.schedule(cx.now(), &mut stream);
+        stream.set_timeout(Some(self.pace.next(cx.now())));
         // A peer that does not keep up misses numbers.
         if let Ok(permit) = stream.permit() {
             let _ = permit.text(&self.value.to_string());

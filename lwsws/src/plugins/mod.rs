@@ -6,6 +6,8 @@ mod board;
 mod counter;
 #[cfg_attr(not(feature = "demo-plugins"), allow(dead_code))]
 mod mirror;
+#[cfg_attr(not(feature = "demo-plugins"), allow(dead_code))]
+mod pace;
 #[cfg(feature = "demo-plugins")]
 mod post;
 #[cfg(feature = "demo-plugins")]

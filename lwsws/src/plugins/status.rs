@@ -1,16 +1,18 @@
 //! `lws-status`: what the server is doing, once a second.
 
+use super::pace::{PERIOD_OPTION, Pace};
 use lws_plugin::{
     OptionError, Options, Plugin, SessionKind, SiteFacts, SiteProtocol, StartError, websockets,
 };
 use lws_server::ws::{Accepted, Handler};
-use lws_server::{Context, Endpoint, Histogram, Stats, Time, WebSocket};
+use lws_server::{Context, Endpoint, Histogram, Stats, WebSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The option that says how often it reports, in milliseconds.
-const PERIOD_OPTION: &str = "update-ms";
+/// How often it reports, unless the site says otherwise.
 const PERIOD: Duration = Duration::from_secs(1);
+/// The shortest period that a site may ask for, in milliseconds.
+const PERIOD_MILLIS_MIN: u64 = 100;
 
 pub(super) struct StatusPlugin;
 
@@ -32,50 +34,42 @@ impl Plugin for StatusPlugin {
     }
 
     fn check(&self, options: &Options) -> Result<(), OptionError> {
-        period(options).map(|_| ())
+        pace(options).map(|_| ())
     }
 
     fn start(&self, _: &SiteFacts<'_>, options: &Options) -> Result<Arc<dyn SiteProtocol>, StartError> {
-        Ok(Arc::new(Reports(period(options)?)))
+        Ok(Arc::new(Reports(pace(options)?)))
     }
 }
 
-fn period(options: &Options) -> Result<Duration, OptionError> {
-    let millis = options.number(PERIOD_OPTION, 100..=3_600_000)?;
-    Ok(millis.map_or(PERIOD, Duration::from_millis))
+fn pace(options: &Options) -> Result<Pace, OptionError> {
+    Pace::of_options(options, PERIOD_MILLIS_MIN, PERIOD)
 }
 
 /// The reports of a site, all of one pace.
-struct Reports(Duration);
+struct Reports(Pace);
 
 impl SiteProtocol for Reports {
     fn endpoint(&self, _: &str) -> Box<dyn Endpoint> {
-        let period = self.0;
-        websockets(move |_| Accepted::new(StatusReport::new(period)))
+        let pace = self.0;
+        websockets(move |_| Accepted::new(StatusReport { pace }))
     }
 }
 
 /// Reports what the server does.
 pub(crate) struct StatusReport {
-    period: Duration,
-    due: Time,
+    pace: Pace,
 }
 
 impl Default for StatusReport {
     fn default() -> Self {
-        Self::new(PERIOD)
+        Self { pace: Pace::new(PERIOD) }
     }
 }
 
 impl StatusReport {
-    fn new(period: Duration) -> Self {
-        Self { period, due: Time::default() }
-    }
-
     fn send(&mut self, cx: &Context<'_>, mut stream: WebSocket<'_>) {
-        let next = self.due + self.period;
-        self.due = if next > cx.now() { next } else { cx.now() + self.period };
-        stream.set_timeout(Some(self.due));
+        stream.set_timeout(Some(self.pace.next(cx.now())));
         if let Ok(permit) = stream.permit() {
             let _ = permit.text(&json(&cx.stats(), cx.uptime(), cx.loop_times()));
         }
