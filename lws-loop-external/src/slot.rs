@@ -51,16 +51,20 @@ pub(crate) enum Body<S> {
 }
 
 impl<S> Body<S> {
-    /// Whether a deadline has come.
-    pub(crate) fn is_due(&self, now: Time) -> bool {
-        let deadline = match self {
+    /// The next deadline.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        match self {
             Self::Open(open) => open.connection.next_timeout(),
             Self::Piped(piped) => piped.open().connection.next_timeout(),
             Self::Handshaking(shaking) => Some(shaking.due),
             Self::Announced(announced) => Some(announced.deadline),
             Self::Output(_) | Self::Watched(_) | Self::Datagrams(_) | Self::Ended => None,
-        };
-        deadline.is_some_and(|at| at <= now)
+        }
+    }
+
+    /// Whether a deadline has come.
+    pub(crate) fn is_due(&self, now: Time) -> bool {
+        self.deadline().is_some_and(|at| at <= now)
     }
 
     /// The connection, if it is one.

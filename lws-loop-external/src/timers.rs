@@ -1,7 +1,7 @@
 //! The deadlines of connections: at most one each, in a heap with four children per node.
 //!
-//! Owners use it lazily: when a deadline moves back the timer stays as it is, and when it fires the owner sets it
-//! again. Knows no connections.
+//! Owners use it lazily: when a deadline moves back the timer stays as it is, and when it fires, or another does, the owner
+//! sets it again. Knows no connections.
 
 use lws_proto::Time;
 
@@ -59,6 +59,11 @@ impl Timers {
     #[inline]
     pub(crate) fn next(&self) -> Option<Time> {
         self.heap.first().map(|entry| entry.at)
+    }
+
+    /// The index whose deadline is the earliest.
+    pub(crate) fn next_index(&self) -> Option<u32> {
+        self.heap.first().map(|entry| entry.index)
     }
 
     /// Removes the earliest deadline if it is not after `now`, and returns its index.
@@ -141,6 +146,7 @@ mod tests {
         timers.set(0, at(5));
         assert_eq!(timers.pop_due(at(100)), Some(0));
         timers.set(2, at(200));
+        assert_eq!((timers.next(), timers.next_index()), (Some(at(200)), Some(2)));
         assert_eq!(timers.pop_due(at(100)), None);
         assert_eq!(timers.pop_due(at(200)), Some(2));
         assert_eq!((timers.pop_due(at(900)), timers.next()), (None, None));

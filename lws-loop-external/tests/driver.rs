@@ -451,6 +451,31 @@ fn deadlines_of_streams_and_of_the_service_come_when_time_has_passed() {
 }
 
 #[test]
+fn a_look_at_one_deadline_that_has_moved_back_spares_those_of_its_kind() {
+    on_each_host(|mut host| {
+        let address = host.listen();
+        host.freeze();
+        // Each opening has a deadline of its own, a little after the one before it, and each WebSocket is open long before.
+        let open = (0..8).map(|_| {
+            host.skip(Duration::from_millis(100));
+            websocket(&mut host, address)
+        });
+        let open: Vec<_> = open.collect();
+        host.rest();
+        let mut looks = 0;
+        let until = host.now() + Duration::from_secs(20);
+        while let Wait::Until(at) = host.driver.settle(host.now())
+            && at <= until
+        {
+            host.skip(at - host.now());
+            looks += 1;
+        }
+        assert!(looks <= 2, "{looks} looks in twenty seconds");
+        assert_eq!(host.driver.stats().connections, open.len());
+    });
+}
+
+#[test]
 fn an_outgoing_connection_is_made_and_speaks() {
     on_each_host(|mut host| {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");

@@ -22,6 +22,9 @@ const SETTLE_MAX: usize = 1_024;
 /// in between and does not pile up.
 const MESSAGES_MAX: usize = 64;
 
+/// The most timers that one call of `settle` moves back before they fire.
+const MOVED_BACK_MAX: usize = 64;
+
 impl<A: Application> Driver<A> {
     /// Queues the delivery of other threads' messages behind the commands so far, if there may be some.
     pub(super) fn look_into_mailbox(&mut self) {
@@ -67,6 +70,7 @@ impl<A: Application> Driver<A> {
     }
 
     pub(super) fn handle_timeouts(&mut self) {
+        let mut looked = false;
         for _ in 0..SETTLE_MAX {
             if self.core.turn.is_half_spent() {
                 break;
@@ -74,11 +78,29 @@ impl<A: Application> Driver<A> {
             let Some(index) = self.core.timers.pop_due(self.core.now()) else { break };
             self.handle_timeout(index);
             self.core.turn.use_steps(1);
+            looked = true;
+        }
+        if looked {
+            self.move_timers_back();
         }
         if self.core.timer.is_some_and(|at| at <= self.core.now()) {
             self.core.timer = None;
             let mut cx = DriverContext::new(&mut self.core, Subject::SERVICE);
             self.application.timer(&mut cx);
+        }
+    }
+
+    /// Sets those of the next timers anew whose deadlines have moved back, so that the host is not woken for each of them. A
+    /// connection's first deadline is for its opening, and connections often come together.
+    fn move_timers_back(&mut self) {
+        for _ in 0..MOVED_BACK_MAX {
+            let Some(index) = self.core.timers.next_index() else { break };
+            let Some(slot) = self.table.at(index) else { break };
+            let Some(deadline) = slot.body.deadline().filter(|deadline| *deadline > slot.scheduled) else {
+                break;
+            };
+            slot.scheduled = deadline;
+            self.core.timers.set(index, deadline);
         }
     }
 
