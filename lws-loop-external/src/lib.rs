@@ -95,6 +95,7 @@ pub use service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
 pub use shards::{DriverShard, GlobalId, Shards};
 pub use socket_options::{ConnectOptions, KeepAlive, ListenOptions, Speak, TcpOptions};
 pub use stats::DriverStats;
+pub use sys::AssertSend;
 pub use token::{ConnectionId, ListenerId};
 pub use transport::NotPollable;
 pub use udp::{DATAGRAM_BYTES_MAX, Datagram, DatagramPermit, Route, TooLong, Udp, UdpEvent, UdpOptions};

@@ -1,5 +1,6 @@
 //! System calls for which no crate has a safe wrapper, or none as cheap: `poll` on an array that the program owns, the
-//! unacknowledged bytes of a socket, the pages of a file that are in memory, the detection of a fork, and the clock.
+//! unacknowledged bytes of a socket, the pages of a file that are in memory, the detection of a fork, and the clock. And the
+//! promise of a program that its service may change threads.
 
 use crate::hosts::PollFd;
 use std::io;
@@ -215,6 +216,74 @@ impl Callback {
             std::rc::Rc::from_raw(data)
         };
         call();
+    }
+}
+
+/// A service on its way to another thread, where the compiler cannot see that it may go: the handlers of `lws_server` need not
+/// be `Send`, so its service is not. A program whose own handlers are says so here.
+///
+/// A service whose [`Application`](crate::Application) is `Send` needs none of this.
+///
+/// ```
+/// use lws_loop_external::{AssertSend, Clock, hosts::OnPoll};
+/// # struct Application;
+/// # impl lws_loop_external::Application for Application {
+/// #     type State = std::rc::Rc<()>;
+/// #     type Message = ();
+/// #     fn accepted(
+/// #         &mut self,
+/// #         _: &mut lws_loop_external::DriverContext<'_, Self>,
+/// #         _: lws_loop_external::ListenerId,
+/// #         _: &lws_loop_external::Peer,
+/// #     ) -> Option<lws_loop_external::Accepted<Self>> {
+/// #         None
+/// #     }
+/// #     fn event(
+/// #         &mut self,
+/// #         _: &mut lws_loop_external::DriverContext<'_, Self>,
+/// #         _: &mut Self::State,
+/// #         _: lws_proto::Event<'_>,
+/// #     ) {
+/// #     }
+/// # }
+/// # let service = lws_loop_external::Driver::new(Application, Default::default())?;
+/// let mut fds = Vec::new();
+/// let mut hosted = OnPoll::new(service);
+/// hosted.settle(&mut fds, Clock::new().now());
+/// // The first host lets go of the service before it leaves.
+/// let service = hosted.detach(&mut fds);
+/// // SAFETY: the handlers have numbers and sockets, which are `Send`, and nothing of them stays behind.
+/// let leaving = unsafe { AssertSend::new(service) };
+/// std::thread::spawn(move || {
+///     let mut hosted = OnPoll::new(leaving.into_inner());
+///     hosted.settle(&mut Vec::new(), Clock::new().now());
+/// });
+/// # Ok::<_, std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct AssertSend<S>(S);
+
+// SAFETY: who makes one has promised that its content may change threads.
+unsafe impl<S> Send for AssertSend<S> {}
+
+impl<S> AssertSend<S> {
+    /// Promises that `service` may be moved to another thread, and dropped there.
+    ///
+    /// # Safety
+    /// Everything that the program has given to the service goes along, and may: its application or handlers, what their
+    /// closures have captured, the states of connections and the messages that wait. Each is `Send`; or, as an `Rc`, has all of its
+    /// owners in this service. Nothing of that is used any more on the thread that it leaves.
+    ///
+    /// `Driver`, and what `lws_server`, its files, its client and its proxy add to it, keep nothing that belongs to a service outside of
+    /// it: of what a thread has, they use random bytes and a formatted date in store, which any thread has of its own.
+    pub unsafe fn new(service: S) -> Self {
+        Self(service)
+    }
+
+    /// The service, for a host of this thread.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.0
     }
 }
 

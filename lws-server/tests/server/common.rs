@@ -23,18 +23,25 @@ pub(crate) fn serve(describe: impl FnOnce(Builder) -> Builder + Send + 'static) 
     let (started, has_started) = channel();
     let thread = std::thread::spawn(move || {
         let server = describe(Server::builder().listen("127.0.0.1:0")).build().expect("the server is built");
+        started.send(Running::served_by_the_test(&server)).expect("the test waits");
+        server.run().expect("the server runs");
+    });
+    let mut running: Running = has_started.recv_timeout(PATIENCE).expect("the server starts");
+    running.thread = Some(thread);
+    running
+}
+
+impl Running {
+    /// A server that the test itself serves.
+    pub(crate) fn served_by_the_test(server: &Server) -> Self {
         let addresses = server.addresses().iter().filter_map(|address| match address {
             Address::Tcp(address) => Some(*address),
             _ => None,
         });
-        started.send((addresses.collect(), server.handle())).expect("the test waits");
-        server.run().expect("the server runs");
-    });
-    let (addresses, handle): (Vec<_>, _) = has_started.recv_timeout(PATIENCE).expect("the server starts");
-    Running { address: addresses[0], addresses, handle, thread: Some(thread) }
-}
+        let addresses: Vec<_> = addresses.collect();
+        Self { address: addresses[0], addresses, handle: server.handle(), thread: None }
+    }
 
-impl Running {
     pub(crate) fn connect(&self) -> Peer {
         let stream = TcpStream::connect(self.address).expect("the server listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout is set");

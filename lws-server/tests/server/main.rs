@@ -18,6 +18,8 @@ mod peers;
 #[cfg(feature = "proxies")]
 mod proxied;
 mod sites;
+#[allow(unsafe_code)]
+mod sys;
 mod threads;
 #[cfg(feature = "tls")]
 mod tls;

@@ -1,16 +1,21 @@
 //! Servers on several threads: who gets a connection, who hears what is published, and how all end.
 
 use crate::common::{Peer, Running, serve};
-use lws_loop_external::{DriverOptions, ListenOptions};
+use crate::sys::leaving;
+use lws_loop_external::hosts::{OnPoll, poll};
+use lws_loop_external::{Clock, DriverOptions, ListenOptions, Wait};
 use lws_server::http::Response;
 use lws_server::ws::{Accepted, Backlog, Broadcast, Deflate, Handler, LagPolicy, Message, Prepared};
-use lws_server::{Builder, Context, MessageKind, Payload, PublishError, Server, Stream, StreamId, WebSocket};
+use lws_server::{
+    Builder, Context, MessageKind, Payload, PublishError, Server, ServerService, Stream, StreamId, WebSocket,
+};
 use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read};
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 use test_kit::{PATIENCE, eventually};
 
@@ -489,4 +494,45 @@ fn a_thread_that_misses_a_message_is_named_and_trying_again_makes_no_duplicates(
         peer.send_text("nothing twice");
         assert_eq!(peer.text(), "nothing twice");
     }
+}
+
+/// Serves on poll(2) until `done`, and takes the service out again.
+fn serve_until(service: ServerService, done: impl Fn() -> bool) -> ServerService {
+    let clock = Clock::new();
+    let mut fds = Vec::new();
+    let mut hosted = OnPoll::new(service);
+    while !done() {
+        let wait = hosted
+            .settle(&mut fds, clock.now())
+            .earliest(Wait::Until(clock.now() + Duration::from_millis(5)));
+        poll(&mut fds, wait.timeout(clock.now())).expect("poll(2) works");
+        for fd in &mut fds {
+            hosted.service_fd(fd, clock.now());
+        }
+    }
+    hosted.detach(&mut fds)
+}
+
+#[test]
+fn a_server_goes_to_another_thread_with_its_open_websockets() {
+    let server = describe(Server::builder().listen("127.0.0.1:0"), None).build().expect("a server");
+    let running = Running::served_by_the_test(&server);
+    let (says, said) = channel();
+    let client = thread::spawn(move || {
+        let (mut peer, thread) = join(&running);
+        assert_eq!(thread, "thread 0");
+        let mut talk = |text: &str| {
+            peer.send_text(text);
+            assert_eq!(peer.text(), text);
+        };
+        talk("on the first thread");
+        says.send(()).expect("the test listens");
+        talk("on the way, or on the second");
+        talk("on the second");
+        assert_eq!(running.get("/thread").text(), "here");
+    });
+    let service = serve_until(server.into_service(), || said.try_recv().is_ok());
+    let leaving = leaving(service);
+    let second = thread::spawn(move || drop(serve_until(leaving.into_inner(), || client.is_finished())));
+    second.join().expect("the second thread serves");
 }
