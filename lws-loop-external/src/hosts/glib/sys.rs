@@ -2,12 +2,13 @@
 
 use crate::hosts::Watch;
 use crate::sys::Callback;
-use std::ffi::{c_int, c_uint, c_void};
+use std::cell::Cell;
+use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::time::Duration;
 
 /// `GMainContext`.
@@ -16,16 +17,34 @@ pub struct GMainContext {
     opaque: [u8; 0],
 }
 
-/// `GSource`.
+/// `GSource`, whose size GLib wants to know. All of its fields are GLib's.
 #[repr(C)]
 struct GSource {
-    opaque: [u8; 0],
+    callback: [*mut c_void; 3],
+    ref_count: c_uint,
+    context: *mut GMainContext,
+    numbers: [c_uint; 3],
+    lists: [*mut c_void; 3],
+    name: *mut c_char,
+    private: *mut c_void,
 }
 
-/// `GUnixFDSourceFunc` or `GSourceFunc`, as the source is one of a descriptor or of time.
-type SourceFunc = unsafe extern "C" fn();
-type DescriptorFunc = unsafe extern "C" fn(fd: c_int, condition: c_uint, data: *mut c_void) -> c_int;
-type TimeFunc = unsafe extern "C" fn(data: *mut c_void) -> c_int;
+/// `GSourceFunc`.
+type SourceFunc = unsafe extern "C" fn(data: *mut c_void) -> c_int;
+
+/// `GSourceFuncs`.
+#[repr(C)]
+struct GSourceFuncs {
+    prepare: Option<unsafe extern "C" fn(*mut GSource, *mut c_int) -> c_int>,
+    check: Option<unsafe extern "C" fn(*mut GSource) -> c_int>,
+    dispatch: unsafe extern "C" fn(*mut GSource, Option<SourceFunc>, *mut c_void) -> c_int,
+    finalize: Option<unsafe extern "C" fn(*mut GSource)>,
+    closure: [Option<unsafe extern "C" fn()>; 2],
+}
+
+/// A source that is dispatched when its descriptor is ready or its ready time has come, which GLib finds out by itself.
+static READY: GSourceFuncs =
+    GSourceFuncs { prepare: None, check: None, dispatch, finalize: None, closure: [None; 2] };
 
 #[link(name = "glib-2.0")]
 unsafe extern "C" {
@@ -33,7 +52,10 @@ unsafe extern "C" {
     fn g_main_context_ref(context: *mut GMainContext) -> *mut GMainContext;
     fn g_main_context_unref(context: *mut GMainContext);
     fn g_main_context_iteration(context: *mut GMainContext, may_block: c_int) -> c_int;
-    fn g_unix_fd_source_new(fd: c_int, condition: c_uint) -> *mut GSource;
+    fn g_source_new(functions: *const GSourceFuncs, size: c_uint) -> *mut GSource;
+    fn g_source_add_unix_fd(source: *mut GSource, fd: c_int, condition: c_uint) -> *mut c_void;
+    fn g_source_modify_unix_fd(source: *mut GSource, tag: *mut c_void, condition: c_uint);
+    fn g_source_set_can_recurse(source: *mut GSource, can_recurse: c_int);
     fn g_timeout_source_new(millis: c_uint) -> *mut GSource;
     fn g_source_set_callback(
         source: *mut GSource,
@@ -51,6 +73,8 @@ unsafe extern "C" {
 
 /// `G_IO_IN`, `G_IO_ERR` and `G_IO_HUP`.
 const READABLE: c_uint = 1 | 8 | 16;
+/// The ready time of a source that waits for no time.
+const NEVER: i64 = -1;
 /// `G_SOURCE_CONTINUE`.
 const CONTINUE: c_int = 1;
 
@@ -110,13 +134,17 @@ impl MainContext {
         priority: i32,
         call: impl Fn() + 'static,
     ) -> io::Result<Source> {
-        // SAFETY: any number will do for a descriptor.
-        let source = unsafe { g_unix_fd_source_new(fd.as_raw_fd(), READABLE) };
-        // SAFETY: only the type differs: GLib wants this one, and calls it as what the source is made for.
-        let called = unsafe { std::mem::transmute::<DescriptorFunc, SourceFunc>(descriptor_called) };
-        let source = self.attach(source, called, Box::new(call))?;
-        // SAFETY: the source is there until the value is dropped.
-        unsafe { g_source_set_priority(source.source.as_ptr(), priority) };
+        // SAFETY: the functions live as long as the program, and the size is that of a source without data of its own.
+        let source = unsafe { g_source_new(&raw const READY, size_of::<GSource>() as c_uint) };
+        let mut source = self.attach(source, Box::new(call))?;
+        let raw = source.source.as_ptr();
+        // SAFETY: the source is there until the value is dropped, and the descriptor is open until then, as the caller sees to.
+        unsafe {
+            source.tag = g_source_add_unix_fd(raw, fd.as_raw_fd(), READABLE);
+            g_source_set_priority(raw, priority);
+            // Otherwise GLib takes the descriptor out and puts it in again around each dispatch, and wakes the context both times.
+            g_source_set_can_recurse(raw, 1);
+        }
         Ok(source)
     }
 
@@ -128,12 +156,10 @@ impl MainContext {
         let millis = c_uint::try_from(interval.as_millis()).unwrap_or(c_uint::MAX);
         // SAFETY: it has no conditions.
         let source = unsafe { g_timeout_source_new(millis) };
-        // SAFETY: as in `watch`.
-        let called = unsafe { std::mem::transmute::<TimeFunc, SourceFunc>(time_called) };
-        self.attach(source, called, Box::new(call))
+        self.attach(source, Box::new(call))
     }
 
-    fn attach(&self, source: *mut GSource, called: SourceFunc, call: Box<dyn Fn()>) -> io::Result<Source> {
+    fn attach(&self, source: *mut GSource, call: Box<dyn Fn()>) -> io::Result<Source> {
         let source = NonNull::new(source).ok_or(io::ErrorKind::OutOfMemory)?;
         let callback = Callback::new(call);
         // SAFETY: source and context are there. The data lives until the `Source` is dropped, which destroys the source
@@ -142,22 +168,22 @@ impl MainContext {
             g_source_set_callback(source.as_ptr(), Some(called), callback.as_ptr(), None);
             g_source_attach(source.as_ptr(), self.context.as_ptr());
         }
-        Ok(Source { source, _callback: callback })
+        let (tag, ready_time, paused) = (ptr::null_mut(), Cell::new(NEVER), Cell::new(false));
+        Ok(Source { source, tag, ready_time, paused, _callback: callback })
     }
 }
 
 /// # Safety
-/// GLib calls it with the data of a source that has not been destroyed, on the thread that runs the context.
-unsafe extern "C" fn descriptor_called(_: c_int, _: c_uint, data: *mut c_void) -> c_int {
-    // SAFETY: the callback is dropped after its source was destroyed.
-    unsafe { Callback::call(data) };
-    CONTINUE
+/// GLib calls it with the callback of a source that has not been destroyed, on the thread that runs the context.
+unsafe extern "C" fn dispatch(_: *mut GSource, call: Option<SourceFunc>, data: *mut c_void) -> c_int {
+    // SAFETY: the function is `called`, and the data is its.
+    call.map_or(CONTINUE, |call| unsafe { call(data) })
 }
 
 /// # Safety
-/// As of [`descriptor_called`].
-unsafe extern "C" fn time_called(data: *mut c_void) -> c_int {
-    // SAFETY: as in `descriptor_called`.
+/// As of [`dispatch`].
+unsafe extern "C" fn called(data: *mut c_void) -> c_int {
+    // SAFETY: the callback is dropped after its source was destroyed.
     unsafe { Callback::call(data) };
     CONTINUE
 }
@@ -179,22 +205,56 @@ impl fmt::Debug for MainContext {
 pub struct Source {
     /// One reference is counted for this value.
     source: NonNull<GSource>,
+    /// What GLib calls the descriptor in the source; null for a source of time.
+    tag: *mut c_void,
+    /// The source's ready time.
+    ready_time: Cell<i64>,
+    /// Whether it watches nothing for now.
+    paused: Cell<bool>,
     _callback: Callback,
 }
 
 impl Watch for Source {
     fn arm(&self, timeout: Option<Duration>) {
         let micros = |timeout: Duration| i64::try_from(timeout.as_micros()).unwrap_or(i64::MAX / 2);
-        // SAFETY: the source is there until this is dropped.
-        unsafe {
-            let at = timeout.map_or(-1, |timeout| g_get_monotonic_time().saturating_add(micros(timeout)));
-            g_source_set_ready_time(self.source.as_ptr(), at);
+        // SAFETY: it has no conditions.
+        let now = unsafe { g_get_monotonic_time() };
+        let at = timeout.map_or(NEVER, |timeout| now.saturating_add(micros(timeout)));
+        let set = self.ready_time.get();
+        // An earlier one stays: setting one wakes the context, and deadlines move back with each message.
+        if set <= now || (at != NEVER && at < set) {
+            self.set_ready_time(at);
         }
+        if self.paused.replace(false) {
+            self.watch(READABLE);
+        }
+    }
+
+    fn pause(&self) {
+        self.set_ready_time(NEVER);
+        self.paused.set(true);
+        self.watch(0);
     }
 
     fn stop(&self) {
         // SAFETY: the source is there until this is dropped, and may be destroyed more than once.
         unsafe { g_source_destroy(self.source.as_ptr()) };
+    }
+}
+
+impl Source {
+    fn set_ready_time(&self, at: i64) {
+        if self.ready_time.replace(at) != at {
+            // SAFETY: the source is there until this is dropped.
+            unsafe { g_source_set_ready_time(self.source.as_ptr(), at) };
+        }
+    }
+
+    fn watch(&self, condition: c_uint) {
+        if !self.tag.is_null() {
+            // SAFETY: the source is there until this is dropped, and the tag is of its descriptor.
+            unsafe { g_source_modify_unix_fd(self.source.as_ptr(), self.tag, condition) };
+        }
     }
 }
 
