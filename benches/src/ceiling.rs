@@ -22,10 +22,9 @@ pub enum Kind {
     Http,
 }
 
-/// What the servers under test answer to `GET /hello`, in its shortest form.
-const RESPONSE: &[u8] =
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, world!";
-/// Responses that leave in one write.
+/// The content that the servers under test answer to `GET /hello` with.
+pub const HELLO: &[u8] = b"Hello, world!";
+/// Responses that leave in one write, if that is not more than a read.
 const RESPONSES_MAX: usize = 64;
 /// As much as the measured peers read at once. Larger reads leave the second-level cache.
 const READ_BYTES: usize = 256 * 1024;
@@ -39,8 +38,31 @@ pub struct Ceiling {
     /// By descriptor number.
     connections: Vec<Option<Connection>>,
     buffer: Box<[u8]>,
-    /// [`RESPONSES_MAX`] responses in a row.
-    responses: Vec<u8>,
+    responses: Responses,
+}
+
+/// Equal responses in a row.
+struct Responses {
+    bytes: Vec<u8>,
+    /// The length of one.
+    each: usize,
+}
+
+impl Responses {
+    fn new(content: &[u8]) -> Self {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n",
+            content.len()
+        );
+        let response = [head.as_bytes(), content].concat();
+        let count = (READ_BYTES / response.len()).clamp(1, RESPONSES_MAX);
+        Self { bytes: response.repeat(count), each: response.len() }
+    }
+
+    /// So many of them, or as many as there are.
+    fn first(&self, count: usize) -> &[u8] {
+        &self.bytes[..self.bytes.len().min(count * self.each)]
+    }
 }
 
 struct Connection {
@@ -51,11 +73,11 @@ struct Connection {
 }
 
 impl Ceiling {
-    /// Listens on `port`; 0 leaves the choice to the kernel.
+    /// Listens on `port`; 0 leaves the choice to the kernel. Responses of HTTP have `content`.
     ///
     /// # Errors
     /// When the port is taken or the kernel refuses an epoll.
-    pub fn bind(kind: Kind, port: u16) -> Result<Self> {
+    pub fn bind(kind: Kind, port: u16, content: &[u8]) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         listener.set_nonblocking(true)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
@@ -66,7 +88,7 @@ impl Ceiling {
             listener,
             connections: Vec::new(),
             buffer: vec![0; READ_BYTES].into(),
-            responses: RESPONSE.repeat(RESPONSES_MAX),
+            responses: Responses::new(content),
         })
     }
 
@@ -131,7 +153,13 @@ impl Ceiling {
 }
 
 impl Connection {
-    fn answer(&mut self, kind: Kind, buffer: &mut [u8], responses: &[u8], epoll: &OwnedFd) -> io::Result<()> {
+    fn answer(
+        &mut self,
+        kind: Kind,
+        buffer: &mut [u8],
+        responses: &Responses,
+        epoll: &OwnedFd,
+    ) -> io::Result<()> {
         let received = match self.socket.read(buffer) {
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
             Ok(received) => &buffer[..received],
@@ -143,9 +171,9 @@ impl Connection {
             Kind::Http => {
                 let mut requests = self.empty_line.count(received);
                 while requests > 0 {
-                    let batch = requests.min(RESPONSES_MAX);
-                    self.send(&responses[..batch * RESPONSE.len()], epoll)?;
-                    requests -= batch;
+                    let batch = responses.first(requests);
+                    self.send(batch, epoll)?;
+                    requests -= batch.len() / responses.each;
                 }
                 Ok(())
             }

@@ -12,7 +12,7 @@ const CONTENT: &str = "Hello, world!";
 
 /// A bare server that lives as long as the test process.
 fn ceiling(kind: Kind) -> Result<u16> {
-    let ceiling = Ceiling::bind(kind, 0)?;
+    let ceiling = Ceiling::bind(kind, 0, ceiling::HELLO)?;
     let port = ceiling.port()?;
     thread::spawn(move || ceiling.run().map_err(|error| error.to_string()));
     Ok(port)

@@ -151,6 +151,9 @@ enum Command {
         kind: ceiling::Kind,
         #[arg(long)]
         port: u16,
+        /// Octets of the content that is answered, instead of that of `GET /hello`.
+        #[arg(long)]
+        content: Option<usize>,
     },
 }
 
@@ -410,8 +413,9 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<ExitCode> {
     machine::raise_descriptor_limit();
-    if let Command::Ceiling { kind, port } = cli.command {
-        ceiling::Ceiling::bind(kind, port)?.run()?;
+    if let Command::Ceiling { kind, port, content } = cli.command {
+        let content = content.map_or_else(|| ceiling::HELLO.to_vec(), |length| vec![b'x'; length]);
+        ceiling::Ceiling::bind(kind, port, &content)?.run()?;
         return Ok(ExitCode::SUCCESS);
     }
     if let Command::Threads(arguments) = cli.command {
