@@ -5,14 +5,14 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::thread;
 
 use benches::Result;
-use benches::ceiling::{Ceiling, Kind};
+use benches::ceiling::{Ceiling, HELLO, Kind};
 use benches::client::{Fleet, Outcome, Plan, Span, Traffic};
 
 const CONTENT: &str = "Hello, world!";
 
 /// A bare server that lives as long as the test process.
 fn ceiling(kind: Kind) -> Result<u16> {
-    let ceiling = Ceiling::bind(kind, 0, ceiling::HELLO)?;
+    let ceiling = Ceiling::bind(kind, 0, HELLO)?;
     let port = ceiling.port()?;
     thread::spawn(move || ceiling.run().map_err(|error| error.to_string()));
     Ok(port)

@@ -76,6 +76,11 @@ impl Accepted {
     /// The bytes of the file and nothing else: what a client without `Accept-Encoding` gets.
     pub const IDENTITY: Self = Self { order: [Coding::Identity; 4], len: 1 };
 
+    /// A number below 2¹¹, another one for each.
+    pub(crate) fn bits(self) -> u32 {
+        self.order.iter().fold(u32::from(self.len), |bits, coding| bits << 2 | *coding as u32)
+    }
+
     /// Reads the field lines `Accept-Encoding` of a request.
     ///
     /// ```

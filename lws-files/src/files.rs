@@ -17,6 +17,7 @@ use bytes::Bytes;
 use lws_proto::Time;
 use lws_proto::http::{HttpDate, Method, Status};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -65,13 +66,25 @@ impl Default for Options {
 }
 
 /// What names a result, as far as it depends on the request. The same for all who would get the same.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Key {
     names: Arc<str>,
     accepted: Accepted,
     navigates: bool,
     wants: Wants,
     sort: Sort,
+}
+
+/// Hashes all that follows the name at once: it is few bits, and a hasher takes its time for each piece.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { names, accepted, navigates, wants, sort } = self;
+        names.hash(state);
+        let wants_json = *wants == Wants::Json;
+        state.write_u32(
+            accepted.bits() << 5 | u32::from(*navigates) << 4 | u32::from(wants_json) << 3 | sort.bits(),
+        );
+    }
 }
 
 /// What a name leads to. Made by [`Files::find`] or [`Files::fetch`], and given to [`Files::respond`].

@@ -12,13 +12,20 @@ use std::fmt::Write as _;
 pub const LISTED_MAX: usize = 10_000;
 
 /// What a listing is sorted by. Directories come first, and names decide among equals, so that the order is always the same.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sort {
     key: SortKey,
     descending: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+impl Sort {
+    /// A number below 8, another one for each.
+    pub(crate) fn bits(self) -> u32 {
+        (self.key as u32) << 1 | u32::from(self.descending)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum SortKey {
     #[default]
     Name,

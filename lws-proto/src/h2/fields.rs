@@ -97,6 +97,12 @@ impl FieldWriter {
         self.encoder.encode(buffer, name, value, Indexing::Auto);
     }
 
+    /// A field whose name is looked up already.
+    #[inline]
+    pub(super) fn field_as(&mut self, buffer: &mut Vec<u8>, id: NameId, name: &[u8], value: &[u8]) {
+        self.encoder.encode_as(buffer, id, name, value, Indexing::Auto);
+    }
+
     /// A field whose name is in the static table, pseudo-header fields among them.
     pub(super) fn known_field(&mut self, buffer: &mut Vec<u8>, name: NameId, value: &[u8]) {
         self.encoder.encode_known(buffer, name, value, Indexing::Auto);

@@ -27,6 +27,8 @@ pub enum Indexing {
 
 /// Below this a cookie is short enough to be guessed octet by octet. RFC 7541 §7.1.3.
 const SHORT_COOKIE: usize = 20;
+/// The longest string whose length is written in one octet. RFC 7541 §5.1.
+const ONE_OCTET_LEN_MAX: usize = 126;
 /// Longer names are not looked up.
 const NAME_LEN_MAX: usize = 64;
 /// How many entries of a chain are compared at most, the newest first.
@@ -118,12 +120,28 @@ impl Encoder {
     /// Appends a field line to the block `out`; `name` may be in any case, and is sent in lower case.
     #[inline]
     pub fn encode(&mut self, out: &mut Vec<u8>, name: &[u8], value: &[u8], indexing: Indexing) {
-        if name.len() > NAME_LEN_MAX {
+        self.encode_as(out, NameId::in_any_case(name), name, value, indexing);
+    }
+
+    /// Appends a field line whose name is looked up already.
+    #[inline]
+    pub(crate) fn encode_as(
+        &mut self,
+        out: &mut Vec<u8>,
+        id: NameId,
+        name: &[u8],
+        value: &[u8],
+        indexing: Indexing,
+    ) {
+        debug_assert_eq!(id, NameId::in_any_case(name));
+        if id != NameId::OTHER {
+            self.encode_name(out, Name::known(id), value, indexing);
+        } else if name.len() > NAME_LEN_MAX {
             self.encode_long_name(out, name, value, indexing);
         } else if words::fold(name, false, |found, word| found | words::has_upper_case(word)) {
             self.encode_upper_case(out, name, value, indexing);
         } else {
-            self.encode_name(out, Name::of(name), value, indexing);
+            self.encode_name(out, Name::other(name), value, indexing);
         }
     }
 
@@ -249,13 +267,13 @@ impl Encoder {
         }
     }
 
-    /// A name that has to be brought into lower case first.
+    /// A name that is not well known, and has to be brought into lower case first.
     fn encode_upper_case(&mut self, out: &mut Vec<u8>, name: &[u8], value: &[u8], indexing: Indexing) {
         let mut lower = [0; NAME_LEN_MAX];
         for (lower, octet) in lower.iter_mut().zip(name) {
             *lower = octet.to_ascii_lowercase();
         }
-        self.encode_name(out, Name::of(lower.get(..name.len()).unwrap_or_default()), value, indexing);
+        self.encode_name(out, Name::other(lower.get(..name.len()).unwrap_or_default()), value, indexing);
     }
 
     /// A literal that is not indexed, with a name that is not looked up.
@@ -273,10 +291,8 @@ impl Encoder {
 
 impl<'a> Name<'a> {
     #[inline]
-    fn of(octets: &'a [u8]) -> Self {
-        let id = NameId::of(octets);
-        let hash = if id == NameId::OTHER { hash(0, octets) } else { u32::from(id.number()) };
-        Self { id, octets, hash }
+    fn other(octets: &'a [u8]) -> Self {
+        Self { id: NameId::OTHER, octets, hash: hash(0, octets) }
     }
 
     #[inline]
@@ -322,6 +338,26 @@ fn literal(index: Option<usize>, name: Name<'_>, value: &[u8], out: &mut Vec<u8>
 
 /// Appends a string literal, in the shorter of its two forms. RFC 7541 §5.2.
 fn string(string: &[u8], out: &mut Vec<u8>) {
+    if string.len() > ONE_OCTET_LEN_MAX {
+        return long_string(string, out);
+    }
+    // What is not longer than the string has a length of one octet: it is encoded behind that, and only then is its length known.
+    let at = out.len();
+    out.push(string.len() as u8);
+    huffman::encode(string, out);
+    let len = out.len() - at - 1;
+    if len < string.len() {
+        if let Some(first) = out.get_mut(at) {
+            *first = 0x80 | len as u8;
+        }
+    } else {
+        out.truncate(at + 1);
+        out.extend_from_slice(string);
+    }
+}
+
+/// A string whose length may need several octets.
+fn long_string(string: &[u8], out: &mut Vec<u8>) {
     let len = huffman::encoded_len(string);
     if len < string.len() {
         integer::encode::<7>(0x80, len, out);

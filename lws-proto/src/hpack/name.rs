@@ -1,5 +1,6 @@
 //! Names of fields by number: those of the static table, and others that HTTP/2 treats in a way of their own.
 
+use super::words::is_in_any_case;
 use core::fmt;
 
 /// A name as a small number: a well-known name, or [`NameId::OTHER`].
@@ -112,6 +113,15 @@ impl NameId {
         if id.as_str().as_bytes() == name { id } else { Self::OTHER }
     }
 
+    /// The number of `name`, in whatever case.
+    #[inline]
+    pub(crate) fn in_any_case(name: &[u8]) -> Self {
+        // The octets of well-known names that are no letters have this bit too.
+        let Some(slot) = slot_of(name, 0x20) else { return Self::OTHER };
+        let id = Self(SLOTS[slot]);
+        if is_in_any_case(name, id.as_str().as_bytes()) { id } else { Self::OTHER }
+    }
+
     /// The name that stands at an index of the static table for the first time.
     pub(super) const fn first_at(static_index: usize) -> Self {
         Self(static_index as u8)
@@ -160,8 +170,14 @@ static NAMES_AT: [&str; IDS] = NAMES;
 /// together.
 #[inline]
 const fn slot(name: &[u8]) -> Option<usize> {
+    slot_of(name, 0)
+}
+
+/// [`slot`] of a name in which `bit` is set in every octet.
+#[inline]
+const fn slot_of(name: &[u8], bit: u8) -> Option<usize> {
     let ([first, ..], [.., last]) = (name, name) else { return None };
-    let key = u32::from_le_bytes([name.len() as u8, *first, name[name.len() / 2], *last]);
+    let key = u32::from_le_bytes([name.len() as u8, *first | bit, name[name.len() / 2] | bit, *last | bit]);
     Some((key.wrapping_mul(MIX) >> 24) as usize)
 }
 
@@ -185,21 +201,34 @@ static SLOTS: [u8; 256] = {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::String;
 
     #[test]
     fn every_well_known_name_has_its_number_and_no_other_has_one() {
         for (id, name) in NAMES.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             assert_eq!(usize::from(NameId::of(name.as_bytes()).0), id, "{name}");
             assert_eq!(NameId::of(name.as_bytes()).as_str(), *name);
+            let mixed: String = name
+                .chars()
+                .enumerate()
+                .map(|(at, c)| if at % 2 == 0 { c.to_ascii_uppercase() } else { c })
+                .collect();
+            for written in [name, &*name.to_uppercase(), &*mixed] {
+                assert_eq!(usize::from(NameId::in_any_case(written.as_bytes()).0), id, "{written}");
+            }
             for other in
                 [name.to_uppercase(), [name, "x"].concat(), name[1..].into(), ["x", &name[1..]].concat()]
             {
                 let found = NameId::of(other.as_bytes());
                 assert!(found == NameId::OTHER || found.as_str() == other, "{other}");
+                let found = NameId::in_any_case(other.as_bytes());
+                assert!(found == NameId::OTHER || found.as_str() == other.to_lowercase(), "{other}");
             }
         }
-        for other in [&b""[..], b"x", b":", b":unknown", b"x-request-id", &[0xff; 300]] {
+        // A carriage return differs from a hyphen in the bit that tells cases apart.
+        for other in [&b""[..], b"x", b":", b":unknown", b"x-request-id", b"content\rtype", &[0xff; 300]] {
             assert_eq!(NameId::of(other), NameId::OTHER);
+            assert_eq!(NameId::in_any_case(other), NameId::OTHER);
         }
         assert_eq!(NameId::OTHER.as_str(), "");
     }

@@ -26,6 +26,26 @@ fn short(octets: &[u8]) -> u64 {
     }
 }
 
+/// Whether `name` is `lower`, which has no upper-case letter, in whatever case.
+#[inline]
+pub(super) fn is_in_any_case(name: &[u8], lower: &[u8]) -> bool {
+    // The bit of the case may differ, and that only where a letter stands.
+    let same = |one: u64, other: u64| {
+        let differ = one ^ other;
+        differ & !(ONES * 0x20) == 0 && (differ << 1) & !one == 0
+    };
+    if name.len() != lower.len() {
+        return false;
+    }
+    let (Some(name_end), Some(lower_end)) = (name.last_chunk::<8>(), lower.last_chunk::<8>()) else {
+        return same(short(name), short(lower));
+    };
+    let words = name.as_chunks::<8>().0.iter().zip(lower.as_chunks::<8>().0);
+    words
+        .chain([(name_end, lower_end)])
+        .all(|(one, other)| same(u64::from_le_bytes(*one), u64::from_le_bytes(*other)))
+}
+
 /// Whether one of eight octets is an upper-case letter.
 #[inline]
 pub(super) fn has_upper_case(word: u64) -> bool {
@@ -63,6 +83,28 @@ mod tests {
             for octet in &octets {
                 assert!(words.iter().any(|word| word.to_le_bytes().contains(octet)), "{octet} of {len}");
             }
+        }
+    }
+
+    #[test]
+    fn names_are_the_same_in_any_case_and_differ_in_any_octet() {
+        for len in 1..=20 {
+            let lower: Vec<u8> = b"x-and-y:of-some-name".iter().copied().take(len).collect();
+            let upper = lower.to_ascii_uppercase();
+            assert!(is_in_any_case(&lower, &lower) && is_in_any_case(&upper, &lower), "{len}");
+            for at in 0..len {
+                for octet in 0..=u8::MAX {
+                    for mut name in [lower.clone(), upper.clone()] {
+                        name[at] = octet;
+                        assert_eq!(
+                            is_in_any_case(&name, &lower),
+                            name.eq_ignore_ascii_case(&lower),
+                            "{octet} at {at} of {len}"
+                        );
+                    }
+                }
+            }
+            assert!(!is_in_any_case(&lower[1..], &lower));
         }
     }
 

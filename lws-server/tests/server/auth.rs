@@ -371,12 +371,13 @@ mod of_another_server {
     use super::*;
     use std::net::{SocketAddr, TcpListener};
     use std::time::Duration;
+    use test_kit::PATIENCE;
 
-    fn asking(address: SocketAddr) -> Running {
+    fn asking(address: SocketAddr, timeout: Duration) -> Running {
         serve(move |builder| {
             let url = format!("http://{address}/auth").parse().expect("a URL");
             let gate = ForwardAuth::server(url).send(["Key"]).copy(["Remote-User"]);
-            guarded(builder, &gate.timeout(Duration::from_millis(300)).gate())
+            guarded(builder, &gate.timeout(timeout).gate())
         })
     }
 
@@ -388,18 +389,18 @@ mod of_another_server {
                 None => decide(request),
             })
         });
-        check(&asking(other.address));
+        check(&asking(other.address, PATIENCE));
     }
 
     #[test]
     fn a_server_that_does_not_answer_lets_nobody_in() {
         let silent = TcpListener::bind("127.0.0.1:0").expect("a listener");
-        let server = asking(silent.local_addr().expect("it is bound"));
+        let server = asking(silent.local_addr().expect("it is bound"), Duration::from_millis(300));
         assert_eq!(server.get("/whoami").status, 504);
         assert_eq!(server.open("/chat", "").1.status, 504);
         drop(silent);
         assert_eq!(server.get("/whoami").status, 502);
         let talkative = serve(|builder| builder.get("/auth", |_| Response::text("x".repeat(1 << 20))));
-        assert_eq!(asking(talkative.address).get("/whoami").status, 502);
+        assert_eq!(asking(talkative.address, PATIENCE).get("/whoami").status, 502);
     }
 }

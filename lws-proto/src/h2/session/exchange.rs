@@ -10,6 +10,7 @@ use super::super::streams::{self, Message, StreamState, WaitsFor};
 use super::{Session, is_tunnel};
 use crate::connection::link::Link;
 use crate::connection::resources::Resources;
+use crate::hpack::NameId;
 use crate::http::{
     BodyFraming, ExplicitFields, Method, Status, Version, check_length, frame_response, is_field_value,
     is_forbidden_trailer, is_token, trim_ows,
@@ -282,15 +283,20 @@ fn write_fields<N: AsRef<[u8]>, V: AsRef<[u8]>>(
 ) -> Result<ExplicitFields, Misuse> {
     let mut explicit = ExplicitFields::default();
     for (name, value) in fields {
-        if let Some((name, value)) = explicit.check(name.as_ref(), value.as_ref())? {
-            writer.field(buffer, name, value);
+        if let Some(FieldLine { id, name, value }) = explicit.check(name.as_ref(), value.as_ref())? {
+            writer.field_as(buffer, id, name, value);
         }
     }
     Ok(explicit)
 }
 
-/// Name and value.
-type FieldLine<'f> = (&'f [u8], &'f [u8]);
+/// A field of the application that may be sent.
+pub(super) struct FieldLine<'f> {
+    /// Which well-known name it has, if any.
+    pub(super) id: NameId,
+    pub(super) name: &'f [u8],
+    pub(super) value: &'f [u8],
+}
 
 impl ExplicitFields {
     /// Checks a field of the application and notes it. Fields that mean something to HTTP/1.1 connections only are left out.
@@ -299,11 +305,14 @@ impl ExplicitFields {
         name: &'f [u8],
         value: &'f [u8],
     ) -> Result<Option<FieldLine<'f>>, Misuse> {
-        if !is_token(name) || !is_field_value(value) {
+        let id = NameId::in_any_case(name);
+        // A well-known name is a token, but for those of pseudo-header fields.
+        let is_name = if id == NameId::OTHER { is_token(name) } else { !id.is_pseudo() };
+        if !is_name || !is_field_value(value) {
             return Err(Misuse::Field);
         }
         self.note(name, value)?;
-        Ok((!is_of_connection(name)).then(|| (name, trim_ows(value))))
+        Ok((!is_of_connection(name)).then(|| FieldLine { id, name, value: trim_ows(value) }))
     }
 }
 

@@ -206,8 +206,8 @@ fn push_fields<N: AsRef<[u8]>, V: AsRef<[u8]>>(
 ) -> Result<BodyFraming, Misuse> {
     let mut explicit = ExplicitFields::default();
     for (name, value) in fields {
-        if let Some((name, value)) = explicit.check(name.as_ref(), value.as_ref())? {
-            head.push(name, value);
+        if let Some(line) = explicit.check(name.as_ref(), value.as_ref())? {
+            head.push(line.name, line.value);
         }
     }
     let (framing, length) = frame_request(method, explicit, len, end)?;
