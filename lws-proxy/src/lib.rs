@@ -136,7 +136,7 @@ impl Proxy {
 
     /// What this proxy is called in `Via` and `Proxy-Status`: a token. Default `lws`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.rules.name = name.into();
+        self.rules.set_name(name.into());
         self
     }
 
