@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod ask;
 pub mod baseline;
 pub mod callgrind;
 pub mod ceiling;
@@ -22,6 +23,7 @@ pub mod machine;
 pub mod mix;
 pub mod process;
 pub mod procfs;
+pub mod relay;
 pub mod report;
 pub mod rounds;
 pub mod syscalls;

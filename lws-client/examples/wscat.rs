@@ -10,9 +10,13 @@ use lws_loop_poll::{PollLoop, Stopper};
 use lws_proto::ws::{CloseCode, Deflate};
 use lws_proto::{Bytes, MessageKind};
 use std::io::{self, BufRead};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 struct Terminal {
     stopper: Stopper,
+    /// There are no more lines.
+    ended: Arc<AtomicBool>,
 }
 
 impl Handler for Terminal {
@@ -28,6 +32,13 @@ impl Handler for Terminal {
         match message.kind {
             MessageKind::Text => println!("{}", String::from_utf8_lossy(message.bytes)),
             MessageKind::Binary => println!("{}", message.bytes.escape_ascii()),
+        }
+    }
+
+    fn drained(&mut self, cx: &mut Context<'_>) {
+        if self.ended.load(Ordering::SeqCst) {
+            let id = cx.id();
+            cx.client().close(id, CloseCode::NORMAL, "");
         }
     }
 
@@ -50,7 +61,7 @@ impl Handler for Terminal {
 }
 
 /// Sends lines until there are no more, from a thread of its own: reading a terminal blocks.
-fn send_lines(handle: &DriverHandle<Task>, socket: SocketId, kind: MessageKind) {
+fn send_lines(handle: &DriverHandle<Task>, socket: SocketId, kind: MessageKind, ended: &AtomicBool) {
     for line in io::stdin().lock().lines().map_while(Result::ok) {
         let task: Task = Box::new(move |client: &mut Client| {
             if let Err(error) = client.send(socket, kind, Bytes::from(line), WhenLost::Keep) {
@@ -61,7 +72,9 @@ fn send_lines(handle: &DriverHandle<Task>, socket: SocketId, kind: MessageKind) 
             return;
         }
     }
-    let _ = handle.send(Box::new(move |client| client.close(socket, CloseCode::NORMAL, "")));
+    ended.store(true, Ordering::SeqCst);
+    // What was written leaves before it closes, even if it has not opened yet.
+    let _ = handle.send(Box::new(move |client| client.want_drained(socket)));
 }
 
 fn main() -> io::Result<()> {
@@ -85,7 +98,8 @@ fn main() -> io::Result<()> {
     let mut poll_loop = PollLoop::new()?;
     let mut service = ClientApp::driver(options)?;
     let handle = service.handle();
-    let terminal = Terminal { stopper: poll_loop.stopper() };
+    let ended = Arc::new(AtomicBool::new(false));
+    let terminal = Terminal { stopper: poll_loop.stopper(), ended: Arc::clone(&ended) };
     let socket = service.with(poll_loop.now(), |app, cx| {
         let builder = app.client().websocket(&url)?.reconnect(rules).deflate(Deflate::default());
         let builder = protocols.iter().fold(builder, |builder, protocol| builder.protocol(protocol));
@@ -95,6 +109,6 @@ fn main() -> io::Result<()> {
     });
     let socket = socket.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     poll_loop.add(service)?;
-    std::thread::spawn(move || send_lines(&handle, socket, kind));
+    std::thread::spawn(move || send_lines(&handle, socket, kind, &ended));
     poll_loop.run().map(drop)
 }

@@ -6,7 +6,7 @@
 use crate::client::{Action, Client};
 use crate::failure::Failure;
 use crate::pool::Link;
-use lws_loop_external::{Application, ConnectError, DriverContext, Peer};
+use lws_loop_external::{Application, ConnectCause, ConnectError, DriverContext, Peer};
 use lws_proto::{Connection, Event, Time};
 use std::sync::Arc;
 
@@ -20,7 +20,13 @@ impl Client {
     ) {
         self.tell_time(cx.now(), Some(cx.unix_seconds()));
         let address = match cx.peer() {
-            Some(Peer::Tcp(address)) => Some(Arc::from(address.to_string())),
+            Some(Peer::Tcp(peer)) => {
+                let certificate = cx.tls().and_then(|info| info.certificate.as_deref());
+                if let Some(certificate) = certificate {
+                    self.identified(link, peer, certificate);
+                }
+                Some(Arc::from(peer.to_string()))
+            }
             _ => None,
         };
         let http2 = match cx.tls() {
@@ -39,8 +45,11 @@ impl Client {
         error: &ConnectError,
     ) {
         self.tell_time(cx.now(), Some(cx.unix_seconds()));
-        self.hosted.remove(&link);
-        self.connect_failed(link, &Failure::connecting(error));
+        self.hosted.remove(link.name());
+        match error.cause() {
+            ConnectCause::Shared(address) => self.shared(link, *address),
+            _ => self.connect_failed(link, &Failure::connecting(error)),
+        }
         self.serve(cx);
     }
 
@@ -75,7 +84,7 @@ impl Client {
         link: Link,
     ) {
         self.tell_time(cx.now(), Some(cx.unix_seconds()));
-        self.hosted.remove(&link);
+        self.hosted.remove(link.name());
         self.closed(link);
         self.serve(cx);
     }
@@ -101,22 +110,22 @@ impl Client {
         match action {
             Action::Connect { link, target, config, options } => {
                 match cx.connect(target, config, &options, A::State::from(link)) {
-                    Ok(id) => drop(self.hosted.insert(link, id)),
+                    Ok(id) => self.hosted.insert(link.name(), id),
                     Err(error) => self.connect_failed(link, &Failure::not_begun(&error)),
                 }
             }
             Action::Wake(link) => {
-                if let Some(id) = self.hosted.get(&link) {
+                if let Some(id) = self.hosted.get(link.name()) {
                     cx.wake(*id);
                 }
             }
             Action::Close(link) => {
-                if let Some(id) = self.hosted.get(&link) {
+                if let Some(id) = self.hosted.get(link.name()) {
                     cx.close(*id);
                 }
             }
             Action::Abort(link) => {
-                if let Some(id) = self.hosted.get(&link) {
+                if let Some(id) = self.hosted.get(link.name()) {
                     cx.abort(*id);
                 }
             }

@@ -4,22 +4,29 @@ use std::fmt;
 
 /// Field lines, in order. RFC 9110 §5.
 ///
-/// They lie in one piece of memory. Names are compared without regard to case. What is put in is checked when it is sent: a
-/// name or value that cannot be written fails the request.
+/// Names are compared without regard to case. What is put in is checked when it is sent: a name or value that cannot be written
+/// fails the request.
 #[doc(alias = "headers")]
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Fields {
-    bytes: Vec<u8>,
+    /// All names, one behind the other: as text, so that none is checked again whenever it is read.
+    names: String,
+    /// All values, likewise.
+    values: Vec<u8>,
     lines: Vec<Line>,
 }
 
-/// Where one line lies: name, then value.
+/// Where the name and the value of one line end; they begin where those of the line before end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Line {
-    start: u32,
-    name_len: u32,
-    value_len: u32,
+    name_end: u32,
+    value_end: u32,
 }
+
+/// What is set aside with the first line, so that the head of a usual message makes nothing grow.
+const NAMES_FIRST: usize = 192;
+const VALUES_FIRST: usize = 512;
+const LINES_FIRST: usize = 16;
 
 impl Fields {
     /// No field lines.
@@ -31,15 +38,17 @@ impl Fields {
     /// Adds a line at the end.
     pub fn add(&mut self, name: &str, value: impl AsRef<[u8]>) {
         let value = value.as_ref();
-        let size = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
-        let start = size(self.bytes.len());
         // 4 GiB of fields are never sent: the engine's limits and those of peers are far below.
-        if size(self.bytes.len() + name.len() + value.len()) == u32::MAX {
-            return;
+        let Ok(name_end) = u32::try_from(self.names.len() + name.len()) else { return };
+        let Ok(value_end) = u32::try_from(self.values.len() + value.len()) else { return };
+        if self.lines.is_empty() {
+            self.names.reserve(NAMES_FIRST);
+            self.values.reserve(VALUES_FIRST);
+            self.lines.reserve(LINES_FIRST);
         }
-        self.bytes.extend_from_slice(name.as_bytes());
-        self.bytes.extend_from_slice(value);
-        self.lines.push(Line { start, name_len: size(name.len()), value_len: size(value.len()) });
+        self.names.push_str(name);
+        self.values.extend_from_slice(value);
+        self.lines.push(Line { name_end, value_end });
     }
 
     /// Puts one line in place of all that are called `name`.
@@ -62,7 +71,7 @@ impl Fields {
         for (name, value) in self.iter().filter(|(name, _)| keep(name)) {
             kept.add(name, value);
         }
-        self.bytes.fill(0);
+        self.values.fill(0);
         *self = kept;
     }
 
@@ -105,12 +114,7 @@ impl Fields {
 
     /// Names and values.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> + Clone {
-        self.lines.iter().map(|line| {
-            let value = (line.start + line.name_len) as usize;
-            let name = self.bytes.get(line.start as usize..value).unwrap_or_default();
-            let value = self.bytes.get(value..value + line.value_len as usize).unwrap_or_default();
-            (std::str::from_utf8(name).unwrap_or_default(), value)
-        })
+        Iter { fields: self, names: 0, values: 0, lines: self.lines.iter() }
     }
 
     /// How many lines there are.
@@ -125,6 +129,36 @@ impl Fields {
         self.lines.is_empty()
     }
 }
+
+/// Goes through the lines.
+#[derive(Clone)]
+struct Iter<'a> {
+    fields: &'a Fields,
+    /// Where the next name and value begin.
+    names: usize,
+    values: usize,
+    lines: std::slice::Iter<'a, Line>,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (&'a str, &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let line = self.lines.next()?;
+        let (names, values) = (line.name_end as usize, line.value_end as usize);
+        let name = self.fields.names.get(self.names..names).unwrap_or_default();
+        let value = self.fields.values.get(self.values..values).unwrap_or_default();
+        (self.names, self.values) = (names, values);
+        Some((name, value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.lines.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
 
 impl<'a> FromIterator<(&'a str, &'a [u8])> for Fields {
     fn from_iter<I: IntoIterator<Item = (&'a str, &'a [u8])>>(lines: I) -> Self {

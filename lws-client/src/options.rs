@@ -14,10 +14,13 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// HTTP/1.1 connections to one origin. Default 6, as in browsers.
+    /// HTTP/1.1 connections to one origin. Default 6, as in browsers. Those of WebSockets do not count.
     pub per_host_max: usize,
-    /// All connections, including idle ones. Default 100. Past it an idle one is closed.
+    /// All connections, including idle ones, but not those of WebSockets. Default 100. Past it an idle one is closed.
     pub connections_max: usize,
+    /// Connections that WebSockets over HTTP/1.1 have taken along, of all origins. Default 1,000. One more waits for
+    /// [`wait_timeout`](Self::wait_timeout) until another one has ended.
+    pub websockets_max: usize,
     /// How long a connection may be idle and be used again. Default 60 s, or a second less than the server says in `Keep-Alive:
     /// timeout=`. RFC 2068 §19.7.1.1.
     #[doc(alias = "CURLOPT_MAXAGE_CONN")]
@@ -57,6 +60,8 @@ pub struct Limits {
     pub discard_bytes_max: u64,
     /// How long reading unwanted content may take. Default 1 s.
     pub discard_timeout: Duration,
+    /// Origins beside its own for which one HTTP/2 connection is used, if [`Options::coalesce`] allows that. Default 64.
+    pub coalesced_origins_max: usize,
     /// How long a proxy may take to make a tunnel. Default 15 s.
     pub proxy_timeout: Duration,
     /// Retries for a hundred requests, beyond the first ten. Default 20.
@@ -71,6 +76,7 @@ impl Default for Limits {
         Self {
             per_host_max: 6,
             connections_max: 100,
+            websockets_max: 1_000,
             idle_timeout: Duration::from_secs(60),
             careful_idle_timeout: Duration::from_secs(4),
             life_max: Duration::from_secs(24 * 60 * 60),
@@ -86,6 +92,7 @@ impl Default for Limits {
             expect_bytes_min: 1 << 20,
             discard_bytes_max: 64 << 10,
             discard_timeout: Duration::from_secs(1),
+            coalesced_origins_max: 64,
             proxy_timeout: Duration::from_secs(15),
             retry_percent: 20,
             decoded_ratio_max: 100,
@@ -113,6 +120,11 @@ pub struct Options {
     #[doc(alias = "CURLOPT_RESOLVE")]
     #[doc(alias = "CURLOPT_CONNECT_TO")]
     pub resolve: Vec<Override>,
+    /// Whether an HTTP/2 connection is used for other origins as well: of the same scheme and port, with the same TLS, to whose host the
+    /// server's certificate applies and whose name resolves to the address of the connection. Default no, as there are servers that
+    /// answer for the wrong site, or 404, in place of 421. What is answered 421 is asked once more on a connection of its own, and its origin
+    /// shares none for [`Limits::protocol_memory`]. RFC 9113 §9.1.1.
+    pub coalesce: bool,
     /// What each request has unless it says otherwise.
     pub request: RequestOptions,
     /// The value of `User-Agent`. Default none is sent.

@@ -75,6 +75,53 @@ impl<T> Slab<T> {
     }
 }
 
+/// What belongs to things of a [`Slab`] and is kept elsewhere, by their names.
+#[derive(Debug)]
+pub(crate) struct SlabMap<T> {
+    /// By index, with the generation.
+    values: Vec<Option<(u32, T)>>,
+    len: usize,
+}
+
+impl<T> Default for SlabMap<T> {
+    fn default() -> Self {
+        Self { values: Vec::new(), len: 0 }
+    }
+}
+
+impl<T> SlabMap<T> {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Keeps a value, in place of the one before. What belonged to something of an earlier generation is dropped.
+    pub(crate) fn insert(&mut self, key: SlabKey, value: T) {
+        let index = key.index as usize;
+        if self.values.len() <= index {
+            self.values.resize_with(index + 1, || None);
+        }
+        let before = self.values[index].replace((key.generation, value));
+        self.len += usize::from(before.is_none());
+    }
+
+    pub(crate) fn get(&self, key: SlabKey) -> Option<&T> {
+        let (generation, value) = self.values.get(key.index as usize)?.as_ref()?;
+        (*generation == key.generation).then_some(value)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: SlabKey) -> Option<&mut T> {
+        let (generation, value) = self.values.get_mut(key.index as usize)?.as_mut()?;
+        (*generation == key.generation).then_some(value)
+    }
+
+    pub(crate) fn remove(&mut self, key: SlabKey) -> Option<T> {
+        let slot = self.values.get_mut(key.index as usize)?;
+        let (_, value) = slot.take_if(|(generation, _)| *generation == key.generation)?;
+        self.len -= 1;
+        Some(value)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,5 +135,22 @@ mod tests {
         assert_eq!((slab.get(a), slab.get(b), slab.get(c)), (None, Some(&'b'), Some(&'c')));
         assert_eq!(slab.keys().collect::<Vec<_>>(), [c, b]);
         assert_eq!(slab.len(), 2);
+    }
+
+    #[test]
+    fn what_belongs_to_something_is_found_by_its_name_alone() {
+        let (mut slab, mut map) = (Slab::default(), SlabMap::default());
+        let a = slab.insert(());
+        map.insert(a, 1);
+        map.insert(a, 2);
+        assert_eq!((map.get(a), map.len()), (Some(&2), 1));
+        slab.remove(a);
+        let b = slab.insert(());
+        assert_eq!(map.get(b), None, "of an earlier generation");
+        assert_eq!(map.remove(b), None);
+        map.insert(b, 3);
+        assert_eq!(map.get(a), None);
+        assert_eq!([map.remove(b), map.remove(b)], [Some(3), None]);
+        assert_eq!(map.len(), 0);
     }
 }

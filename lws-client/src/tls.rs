@@ -13,6 +13,13 @@ pub trait Connector: Send + Sync {
     /// # Errors
     /// No certificate can have this name, or the configuration is impossible: for a person.
     fn provider(&self, name: &str, protocols: &[&'static str]) -> Result<Arc<dyn Provider>, String>;
+
+    /// Whether a certificate that a server has shown, and that was accepted, proves `name` as well. DER. Default no: a connection is then
+    /// used for the host alone that it was made to.
+    fn covers(&self, certificate: &[u8], name: &str) -> bool {
+        let _ = (certificate, name);
+        false
+    }
 }
 
 /// The TLS of outgoing connections. Clones are the same; two that were made apart are different however alike they are, and
@@ -45,6 +52,13 @@ impl Tls {
         protocols: &[&'static str],
     ) -> Result<Arc<dyn Provider>, String> {
         self.connector.provider(self.server_name.as_deref().unwrap_or(host), protocols)
+    }
+}
+
+impl Tls {
+    /// Whether the certificate of a connection to another host proves this one, too. One that was verified for a name of its own proves none.
+    pub(crate) fn covers(&self, certificate: &[u8], host: &str) -> bool {
+        self.server_name.is_none() && self.connector.covers(certificate, host)
     }
 }
 
@@ -121,6 +135,12 @@ mod rustls {
                 }
             };
             client.to(name).map_err(|error| error.to_string())
+        }
+
+        fn covers(&self, certificate: &[u8], name: &str) -> bool {
+            let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+            // They differ in the protocols that they offer. One has accepted the certificate.
+            clients.first().is_some_and(|(_, client)| client.covers(certificate, name))
         }
     }
 

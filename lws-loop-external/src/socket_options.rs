@@ -122,6 +122,9 @@ pub struct ConnectOptions {
     pub bind_device: Option<String>,
     /// The options of the connection.
     pub tcp: TcpOptions,
+    /// Peers of connections that may serve in place of this one. If the name of the target resolves to one of these addresses, no socket
+    /// is made and the attempt ends with [`ConnectCause::Shared`](crate::ConnectCause::Shared). Default none. RFC 9113 §9.1.1.
+    pub shared_with: Vec<SocketAddr>,
 }
 
 impl Default for ConnectOptions {
@@ -137,6 +140,7 @@ impl Default for ConnectOptions {
             bind: None,
             bind_device: None,
             tcp: TcpOptions::default(),
+            shared_with: Vec::new(),
         }
     }
 }

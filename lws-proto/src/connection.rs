@@ -717,6 +717,12 @@ impl Connection {
         }
     }
 
+    /// Whether the connection speaks HTTP/2, where many streams share it. RFC 9113.
+    #[must_use]
+    pub fn is_http2(&self) -> bool {
+        matches!(&self.outbound.sender, Sending::Http2(_))
+    }
+
     /// The protocol after HTTP: a WebSocket or a raw stream, if the connection has switched to one.
     #[must_use]
     pub fn protocol(&self) -> Option<Protocol> {

@@ -1,7 +1,7 @@
 //! The client's side of an exchange: passes the request on, and the response back as the client takes it.
 
 use crate::balance::Chosen;
-use crate::fields::{self, Arrival};
+use crate::fields::{self, Arrival, Rules};
 use crate::relay::Relay;
 use crate::reply::FromUpstream;
 use crate::upstream::{Target, Upstream};
@@ -9,6 +9,7 @@ use crate::{HostRule, Refusal, Shared, outcome};
 use lws_server::client::{self, Body, Expect, Failure, Fields, Pending, RequestOptions, ResponseHead, Waker};
 use lws_server::http::{Exchange, Handler, Head, Method, Permit, Request, Version};
 use lws_server::{Cause, Context, Payload};
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -32,16 +33,18 @@ pub(crate) struct Proxied {
 
 /// What a client wants, as it is passed on.
 struct Wanted {
-    method: String,
+    method: Cow<'static, str>,
     target: Target,
     /// The server that it is for.
     host: Option<String>,
     arrival: Arrival,
-    /// As they came: what is sent depends on the upstream.
+    /// Those that go to each upstream.
     fields: Fields,
     body: Body,
     /// The client sends content when it is asked to. RFC 9110 §10.1.1.
     expects: bool,
+    /// The client says that it takes trailer sections.
+    says_trailers: bool,
     takes_trailers: bool,
 }
 
@@ -84,9 +87,8 @@ impl Proxied {
         exchange: &mut Exchange<'_>,
         end: bool,
     ) -> Result<Self, Refusal> {
-        let wanted = Wanted::new(cx, request, end)?;
         // Refused before anything is chosen.
-        fields::of_request(&wanted.fields, wanted.arrival, &shared.rules)?;
+        let wanted = Wanted::new(cx, request, &shared.rules, end)?;
         let waker = cx.waker().ok_or(Refusal::Method)?;
         let paused = wanted.expects;
         if paused {
@@ -117,11 +119,15 @@ impl Proxied {
             return false;
         };
         let upstream = shared.balance.upstream(chosen.index);
-        let arrival = Arrival { to_http2: upstream.is_http2(), ..self.wanted.arrival };
-        // It was possible before, and does not depend on the upstream.
-        let Ok(fields) = fields::of_request(&self.wanted.fields, arrival, &shared.rules) else {
-            return false;
+        let mut fields = if shared.balance.len() == 1 {
+            // There is no other one to ask.
+            std::mem::take(&mut self.wanted.fields)
+        } else {
+            self.wanted.fields.clone()
         };
+        if upstream.is_http2() {
+            fields::add_for_http2(&mut fields, self.wanted.says_trailers);
+        }
         let mut request = client::Request::new(self.wanted.method.clone(), upstream.url.clone());
         request.target = Some(upstream.target(&self.wanted.target, &shared.prefix));
         request.options = Some(self.options(cx, upstream, &fields));
@@ -299,8 +305,8 @@ impl Proxied {
             self.shared.balance.answered(cx.now(), chosen.index);
         }
         let fields = fields::of_response(&head.fields, head.status, head.version, &self.shared.rules);
-        let takes_trailers = self.wanted.takes_trailers && !fields.has("content-length");
-        match permit.respond(head.status, fields.iter(), Payload::Own(chunk), whole) {
+        let takes_trailers = self.wanted.takes_trailers && !head.fields.has("content-length");
+        match permit.respond(head.status, fields, Payload::Own(chunk), whole) {
             Ok(spent) => {
                 let exchange = spent.into_exchange();
                 // A response without content is over with its head, whatever an upstream over HTTP/2 says later.
@@ -326,7 +332,7 @@ impl Proxied {
         }
         let fields = fields::of_response(&head.fields, head.status, head.version, &self.shared.rules);
         // One that cannot be written is worth nothing without its fields.
-        let _ = exchange.interim(head.status, fields.iter());
+        let _ = exchange.interim(head.status, fields);
     }
 
     /// Lets the upstream go on sending, once the client has taken what it sent.
@@ -358,12 +364,7 @@ impl Proxied {
 
 /// How a request has come here.
 pub(crate) fn arrival(cx: &Context<'_>, request: &Request<'_>) -> Arrival {
-    Arrival {
-        peer: cx.peer().ip(),
-        secure: request.tls().is_some(),
-        version: request.version(),
-        to_http2: false,
-    }
+    Arrival { peer: cx.peer().ip(), secure: request.tls().is_some(), version: request.version() }
 }
 
 /// The fields of a request, with the server that it is for as `Host`. RFC 9112 §3.2.2: a target that names one makes a proxy ignore the
@@ -385,25 +386,35 @@ fn named_authority(target: &str) -> Option<&str> {
     rest.split(['/', '?']).next()
 }
 
+/// The method, which has a name of its own only where it is an unusual one.
+fn method_of(request: &Request<'_>) -> Cow<'static, str> {
+    match request.method() {
+        Method::Other => Cow::Owned(request.method_name().to_owned()),
+        known => Cow::Borrowed(known.token()),
+    }
+}
+
 impl Wanted {
-    fn new(cx: &Context<'_>, request: &Request<'_>, end: bool) -> Result<Self, Refusal> {
+    fn new(cx: &Context<'_>, request: &Request<'_>, rules: &Rules, end: bool) -> Result<Self, Refusal> {
         if request.method() == Method::Connect {
             return Err(Refusal::Method);
         }
         let arrival = arrival(cx, request);
-        let fields = received(request);
-        let length = fields.text("content-length").and_then(|length| length.parse().ok());
+        let received = received(request);
+        let length = received.text("content-length").and_then(|length| length.parse().ok());
         let old = arrival.version == Version::Http10;
+        let says_trailers = received.has_token("te", "trailers");
         Ok(Self {
-            method: request.method_name().to_owned(),
+            method: method_of(request),
             target: Target::of(request),
-            host: fields.text("host").map(str::to_owned).filter(|host| !host.is_empty()),
+            host: received.text("host").map(str::to_owned).filter(|host| !host.is_empty()),
             arrival,
-            expects: !end && fields.has_token("expect", "100-continue") && !old,
+            expects: !end && received.has_token("expect", "100-continue") && !old,
+            says_trailers,
             // HTTP/1.0 has no chunks that they could end, whatever its client says.
-            takes_trailers: arrival.version == Version::Http2 || fields.has_token("te", "trailers") && !old,
+            takes_trailers: arrival.version == Version::Http2 || says_trailers && !old,
             body: if end { Body::Empty } else { Body::Stream { length } },
-            fields,
+            fields: fields::of_request(&received, arrival, rules)?,
         })
     }
 }

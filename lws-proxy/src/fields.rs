@@ -7,6 +7,8 @@ use crate::Refusal;
 use ipnet::IpNet;
 use lws_server::client::Fields;
 use lws_server::http::{Status, Version};
+use std::borrow::Cow;
+use std::io::Write as _;
 use std::net::IpAddr;
 
 /// Which `Host` an upstream receives.
@@ -25,13 +27,37 @@ pub enum HostRule {
 pub(crate) struct Rules {
     /// What this proxy is called in `Via`.
     pub(crate) name: String,
+    via: Via,
     pub(crate) host: HostRule,
     pub(crate) trusted: Vec<IpNet>,
 }
 
+/// What this proxy adds to `Via`, for each version that a message has come with.
+#[derive(Debug)]
+struct Via {
+    http10: String,
+    http11: String,
+    http2: String,
+}
+
+impl Via {
+    fn of(name: &str) -> Self {
+        Self { http10: format!("1.0 {name}"), http11: format!("1.1 {name}"), http2: format!("2 {name}") }
+    }
+}
+
+impl Rules {
+    /// Has the proxy be called something else.
+    pub(crate) fn set_name(&mut self, name: String) {
+        self.via = Via::of(&name);
+        self.name = name;
+    }
+}
+
 impl Default for Rules {
     fn default() -> Self {
-        Self { name: "lws".to_owned(), host: HostRule::default(), trusted: Vec::new() }
+        let name = "lws".to_owned();
+        Self { via: Via::of(&name), name, host: HostRule::default(), trusted: Vec::new() }
     }
 }
 
@@ -42,8 +68,6 @@ pub(crate) struct Arrival {
     pub(crate) peer: Option<IpAddr>,
     pub(crate) secure: bool,
     pub(crate) version: Version,
-    /// The upstream speaks HTTP/2, where a field that lists what the client takes can be said without `Connection`.
-    pub(crate) to_http2: bool,
 }
 
 /// Fields of one connection, whether or not `Connection` names them. RFC 9110 §7.6.1.
@@ -93,9 +117,9 @@ fn is_one_of(name: &str, names: &[&str]) -> bool {
     names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// The names that a message's `Connection` lists.
-fn named(fields: &Fields) -> Vec<String> {
-    fields.list("connection").map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+/// Whether a message's `Connection` has listed a name, among `named`.
+fn is_named(name: &str, named: &[&[u8]]) -> bool {
+    named.iter().any(|known| known.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 /// The fields of a request for an upstream. `Host` and what frames the content are not among them.
@@ -103,22 +127,21 @@ fn named(fields: &Fields) -> Vec<String> {
 /// # Errors
 /// Why the request goes no further.
 pub(crate) fn of_request(received: &Fields, arrival: Arrival, rules: &Rules) -> Result<Fields, Refusal> {
-    let named = named(received);
-    if named.iter().any(|name| is_one_of(name, &NEVER_NAMED)) {
+    let named: Vec<&[u8]> = received.list("connection").collect();
+    if NEVER_NAMED.iter().any(|name| is_named(name, &named)) {
         return Err(Refusal::Fields);
     }
     if has_passed(received, &rules.name) {
         return Err(Refusal::Loop);
     }
     let trusts = arrival.peer.is_some_and(|peer| rules.trusted.iter().any(|network| network.contains(&peer)));
-    let named: Vec<&str> = named.iter().map(String::as_str).collect();
     let mut sent = Fields::new();
     for (name, value) in received.iter() {
         let ours = is_one_of(name, &["host", "content-length", "expect", "cookie", "via"])
             || is_one_of(name, &ORIGIN)
             // An underscore is a hyphen to some that read the fields as variables.
             || name.contains('_');
-        if !ours && !is_one_of(name, &HOP_BY_HOP) && !is_one_of(name, &named) {
+        if !ours && !is_one_of(name, &HOP_BY_HOP) && !is_named(name, &named) {
             sent.add(name, value);
         }
     }
@@ -126,12 +149,16 @@ pub(crate) fn of_request(received: &Fields, arrival: Arrival, rules: &Rules) -> 
     if let Some(cookie) = joined(received, "cookie", b"; ") {
         sent.add("cookie", cookie);
     }
-    if arrival.to_http2 && received.has_token("te", "trailers") {
-        sent.add("te", "trailers");
-    }
-    add_via(&mut sent, received, arrival.version, rules);
+    sent.add("via", via(received, arrival.version, rules));
     add_origin(&mut sent, received, arrival, trusts);
     Ok(sent)
+}
+
+/// Adds what can be said to an upstream over HTTP/2 alone, where a field that lists what the client takes needs no `Connection`.
+pub(crate) fn add_for_http2(sent: &mut Fields, takes_trailers: bool) {
+    if takes_trailers {
+        sent.add("te", "trailers");
+    }
 }
 
 /// Whether a message has come through a proxy of this name. RFC 9110 §7.6.3.
@@ -142,22 +169,29 @@ fn has_passed(received: &Fields, name: &str) -> bool {
     })
 }
 
-/// The values of all lines of a name as one.
-fn joined(fields: &Fields, name: &str, between: &[u8]) -> Option<Vec<u8>> {
-    let values: Vec<&[u8]> = fields.get_all(name).collect();
-    (!values.is_empty()).then(|| values.join(between))
+/// The values of all lines of a name as one. Nearly always there is one line, which is not copied.
+fn joined<'a>(fields: &'a Fields, name: &str, between: &[u8]) -> Option<Cow<'a, [u8]>> {
+    let mut values = fields.get_all(name);
+    let mut all = Cow::Borrowed(values.next()?);
+    for value in values {
+        let all = all.to_mut();
+        all.extend_from_slice(between);
+        all.extend_from_slice(value);
+    }
+    Some(all)
 }
 
-fn add_via(sent: &mut Fields, received: &Fields, version: Version, rules: &Rules) {
-    let version = match version {
-        Version::Http10 => "1.0",
-        Version::Http11 => "1.1",
-        Version::Http2 => "2",
+/// The value of `Via`: those through which a message has come before, and this proxy. RFC 9110 §7.6.3.
+fn via<'a>(received: &Fields, version: Version, rules: &'a Rules) -> Cow<'a, [u8]> {
+    let ours = match version {
+        Version::Http10 => &rules.via.http10,
+        Version::Http11 => &rules.via.http11,
+        Version::Http2 => &rules.via.http2,
     };
-    let ours = format!("{version} {}", rules.name).into_bytes();
-    let via =
-        joined(received, "via", b", ").map_or(ours.clone(), |before| [&before, &b", "[..], &ours].concat());
-    sent.add("via", via);
+    match joined(received, "via", b", ") {
+        None => Cow::Borrowed(ours.as_bytes()),
+        Some(before) => Cow::Owned([&before, &b", "[..], ours.as_bytes()].concat()),
+    }
 }
 
 /// Adds the client of a request: after the values of trusted peers, and otherwise in place of the existing values.
@@ -165,61 +199,95 @@ fn add_origin(sent: &mut Fields, received: &Fields, arrival: Arrival, trusts: bo
     let Arrival { peer, secure, .. } = arrival;
     let proto = if secure { "https" } else { "http" };
     let host = received.get("host").unwrap_or_default();
-    let before = |name: &str| joined(received, name, b", ").filter(|_| trusts);
-    let behind = |name: &str, value: Vec<u8>| match before(name) {
-        Some(before) => [&before, &b", "[..], &value].concat(),
-        None => value,
+    let before = |name: &str| if trusts { joined(received, name, b", ") } else { None };
+    let begin = |text: &mut Vec<u8>, name: &str| {
+        text.clear();
+        if let Some(before) = before(name) {
+            text.extend_from_slice(&before);
+            text.extend_from_slice(b", ");
+        }
     };
+    // Room for an element of `Forwarded` with a usual name.
+    let mut text = Vec::with_capacity(128);
     if let Some(peer) = peer {
-        sent.add("x-forwarded-for", behind("x-forwarded-for", peer.to_string().into_bytes()));
+        begin(&mut text, "x-forwarded-for");
+        push_address(&mut text, peer);
+        sent.add("x-forwarded-for", &text);
     }
     // What the client has asked for is known to the first proxy alone.
-    sent.add("x-forwarded-proto", before("x-forwarded-proto").unwrap_or_else(|| proto.into()));
-    sent.add("x-forwarded-host", before("x-forwarded-host").unwrap_or_else(|| host.to_vec()));
+    sent.add("x-forwarded-proto", before("x-forwarded-proto").unwrap_or(Cow::Borrowed(proto.as_bytes())));
+    sent.add("x-forwarded-host", before("x-forwarded-host").unwrap_or(Cow::Borrowed(host)));
     if let Some(port) = before("x-forwarded-port") {
         sent.add("x-forwarded-port", port);
     }
-    sent.add("forwarded", behind("forwarded", forwarded(peer, proto, host)));
+    begin(&mut text, "forwarded");
+    push_element(&mut text, peer, proto, host);
+    sent.add("forwarded", &text);
 }
 
-/// One element of `Forwarded`. RFC 7239 §4.
-fn forwarded(peer: Option<IpAddr>, proto: &str, host: &[u8]) -> Vec<u8> {
-    let mut element = match peer {
+/// Writes one element of `Forwarded`. RFC 7239 §4.
+fn push_element(text: &mut Vec<u8>, peer: Option<IpAddr>, proto: &str, host: &[u8]) {
+    text.extend_from_slice(b"for=");
+    match peer {
         // RFC 7239 §6: "an IPv6 address MUST be enclosed in square brackets" and quoted.
-        Some(IpAddr::V6(peer)) => format!("for=\"[{peer}]\";proto={proto}"),
-        Some(IpAddr::V4(peer)) => format!("for={peer};proto={proto}"),
-        None => format!("for=unknown;proto={proto}"),
+        Some(peer @ IpAddr::V6(_)) => {
+            text.extend_from_slice(b"\"[");
+            push_address(text, peer);
+            text.extend_from_slice(b"]\"");
+        }
+        Some(peer) => push_address(text, peer),
+        None => text.extend_from_slice(b"unknown"),
     }
-    .into_bytes();
+    text.extend_from_slice(b";proto=");
+    text.extend_from_slice(proto.as_bytes());
     // The engine lets no quote and no backslash into a `Host`.
     if !host.is_empty() && !host.iter().any(|byte| matches!(byte, b'"' | b'\\')) {
-        element.extend_from_slice(b";host=\"");
-        element.extend_from_slice(host);
-        element.push(b'"');
+        text.extend_from_slice(b";host=\"");
+        text.extend_from_slice(host);
+        text.push(b'"');
     }
-    element
 }
 
-/// The fields of a response for the client.
-pub(crate) fn of_response(received: &Fields, status: Status, version: Version, rules: &Rules) -> Fields {
-    let named = named(received);
-    let named: Vec<&str> =
-        named.iter().map(String::as_str).filter(|name| !is_one_of(name, &NEVER_NAMED)).collect();
-    let mut sent = Fields::new();
-    for (name, value) in received.iter() {
-        let hop =
-            is_one_of(name, &HOP_BY_HOP) || is_one_of(name, &named) || is_one_of(name, &["via", "host"]);
-        // RFC 9110 §8.6: there is no length where there is no content.
-        let length = name.eq_ignore_ascii_case("content-length")
-            && (status.is_interim() || status == Status::NO_CONTENT || status == Status::RESET_CONTENT);
-        if !hop && !length {
-            sent.add(name, value);
+/// Writes an address. Of version 4 without the machinery of formats, which costs several times the rest of the field.
+fn push_address(text: &mut Vec<u8>, address: IpAddr) {
+    let IpAddr::V4(address) = address else {
+        // To memory nothing fails.
+        let _ = write!(text, "{address}");
+        return;
+    };
+    for (n, octet) in address.octets().into_iter().enumerate() {
+        if n > 0 {
+            text.push(b'.');
         }
+        if octet >= 100 {
+            text.push(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            text.push(b'0' + octet / 10 % 10);
+        }
+        text.push(b'0' + octet % 10);
     }
-    if !status.is_interim() {
-        add_via(&mut sent, received, version, rules);
-    }
-    sent
+}
+
+/// The fields of a response for the client, made as they are written: nothing of them is kept a second time.
+pub(crate) fn of_response<'a>(
+    received: &'a Fields,
+    status: Status,
+    version: Version,
+    rules: &'a Rules,
+) -> impl Iterator<Item = (&'a str, Cow<'a, [u8]>)> {
+    let named: Vec<&[u8]> = received.list("connection").collect();
+    let has_length =
+        !(status.is_interim() || status == Status::NO_CONTENT || status == Status::RESET_CONTENT);
+    let via = (!status.is_interim()).then(|| ("via", via(received, version, rules)));
+    let lines = received.iter().filter(move |(name, _)| {
+        let hop = is_one_of(name, &HOP_BY_HOP)
+            || is_one_of(name, &["via", "host"])
+            || is_named(name, &named) && !is_one_of(name, &NEVER_NAMED);
+        // RFC 9110 §8.6: there is no length where there is no content.
+        !hop && (has_length || !name.eq_ignore_ascii_case("content-length"))
+    });
+    lines.map(|(name, value)| (name, Cow::Borrowed(value))).chain(via)
 }
 
 /// The fields of a trailer section. Fields that frame or route a message, or identify its client, are not allowed
@@ -245,7 +313,6 @@ mod tests {
         peer: Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7))),
         secure: false,
         version: Version::Http11,
-        to_http2: false,
     };
 
     fn fields(lines: &[(&str, &str)]) -> Fields {
@@ -352,8 +419,8 @@ mod tests {
         let over_http1 = sent(&lines);
         assert_eq!(over_http1.get_all("cookie").collect::<Vec<_>>(), [b"a=1; b=2"]);
         assert!(!over_http1.has("te"));
-        let arrival = Arrival { to_http2: true, ..ARRIVAL };
-        let over_http2 = of_request(&fields(&lines), arrival, &Rules::default()).expect("it is passed on");
+        let mut over_http2 = over_http1.clone();
+        add_for_http2(&mut over_http2, true);
         assert_eq!(over_http2.text("te"), Some("trailers"));
     }
 
@@ -370,7 +437,13 @@ mod tests {
             ("Content-Length", "5"),
             ("Via", "1.1 inner"),
         ]);
-        let of = |status| of_response(&received, status, Version::Http11, &Rules::default());
+        let rules = Rules::default();
+        let of = |status| -> Fields {
+            let mut sent = Fields::new();
+            of_response(&received, status, Version::Http11, &rules)
+                .for_each(|(name, value)| sent.add(name, value));
+            sent
+        };
         assert_eq!(names(&of(Status::OK)), ["content-length", "date", "set-cookie", "set-cookie", "via"]);
         assert_eq!(of(Status::OK).text("via"), Some("1.1 inner, 1.1 lws"));
         assert_eq!(names(&of(Status::NO_CONTENT)), ["date", "set-cookie", "set-cookie", "via"]);

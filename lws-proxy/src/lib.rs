@@ -54,12 +54,13 @@ use std::time::Duration;
 /// For [`Builder::client_options`](lws_server::Builder::client_options).
 ///
 /// Up to 512 connections to one upstream and 1,024 in all; a request waits 5 s for one of them, and then gets a 503; a connection is
-/// made within 3 s.
+/// made within 3 s. WebSockets over HTTP/1.1 have 65,536 connections of their own.
 #[must_use]
 pub fn client_options() -> Options {
     let mut options = Options::default();
     options.limits.per_host_max = 512;
     options.limits.connections_max = 1_024;
+    options.limits.websockets_max = 65_536;
     options.limits.wait_timeout = Duration::from_secs(5);
     options.connect.timeout = Duration::from_secs(3);
     options
@@ -136,7 +137,7 @@ impl Proxy {
 
     /// What this proxy is called in `Via` and `Proxy-Status`: a token. Default `lws`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.rules.name = name.into();
+        self.rules.set_name(name.into());
         self
     }
 

@@ -255,12 +255,12 @@ impl Opening {
     /// Sends the upstream's own refusal.
     fn pass_on(&mut self, permit: Permit<'_>, refusal: Refusal) {
         let Refusal { head, body, .. } = refusal;
-        let mut sent = fields::of_response(&head.fields, head.status, head.version, &self.shared.rules);
+        let sent = fields::of_response(&head.fields, head.status, head.version, &self.shared.rules);
         // What is kept of its content may not be all.
-        sent.remove("content-length");
+        let sent = sent.filter(|(name, _)| !name.eq_ignore_ascii_case("content-length"));
         let whole = head.content_length().is_none_or(|length| length == body.len() as u64);
         let body = if whole { body } else { Vec::new() };
-        if permit.respond(head.status, sent.iter(), Payload::Own(body.into()), true).is_err() {
+        if permit.respond(head.status, sent, Payload::Own(body.into()), true).is_err() {
             self.stage = Stage::Unwritable;
             self.waker.wake();
         }

@@ -6,8 +6,9 @@ use crate::verify::{Noting, Pinned};
 use crate::{ConfigError, Identity, KeyLog, Pin, Roots, failure};
 use lws_loop_external::tls::{Failure, Provider, Session};
 use rustls::client::danger::ServerCertVerifier;
-use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::pki_types::ServerName;
+use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_name};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::ParsedCertificate;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, ClientConnection};
 use std::fmt;
@@ -17,6 +18,8 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Client {
     config: Arc<ClientConfig>,
+    /// Certificates are verified by issuer and name, so that what one of them covers is known.
+    verifies_names: bool,
 }
 
 /// Builds a [`Client`].
@@ -118,6 +121,7 @@ impl ClientBuilder {
     /// The first fault that was found.
     pub fn build(self) -> Result<Client, ConfigError> {
         let provider = self.choice.provider()?;
+        let verifies_names = matches!(self.trust, Trust::Roots(_));
         let verifier: Arc<dyn ServerCertVerifier> = match self.trust {
             Trust::Roots(roots) => {
                 let builder =
@@ -146,7 +150,7 @@ impl ClientBuilder {
             0 => Resumption::disabled(),
             servers => Resumption::in_memory_sessions(servers.saturating_mul(TICKETS_PER_SERVER)),
         };
-        Ok(Client { config: Arc::new(config) })
+        Ok(Client { config: Arc::new(config), verifies_names })
     }
 }
 
@@ -166,7 +170,20 @@ impl Client {
     /// A client with a configuration of rustls, used as it is.
     #[must_use]
     pub fn ready(config: Arc<ClientConfig>) -> Self {
-        Self { config }
+        Self { config, verifies_names: false }
+    }
+
+    /// Whether a certificate that this client has accepted from a server is for `name` as well, a host name or an IP address without a
+    /// port: by the check that decides about the name of a session, on the same certificate. It is for none where names are not
+    /// verified: with pins, with any certificate accepted, or with a configuration that was [`ready`](Self::ready). `certificate` is
+    /// DER. RFC 9110 §4.3.4, RFC 9525 §6.
+    #[must_use]
+    pub fn covers(&self, certificate: &[u8], name: &str) -> bool {
+        let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+        let Ok(name) = ServerName::try_from(name.strip_suffix('.').unwrap_or(name)) else { return false };
+        let certificate = CertificateDer::from(certificate);
+        let Ok(parsed) = ParsedCertificate::try_from(&certificate) else { return false };
+        self.verifies_names && verify_server_name(&parsed, &name).is_ok()
     }
 
     /// The provider of sessions with a server whose certificate must be for `name`: a host name or an IP address,

@@ -48,12 +48,13 @@ autobahn_through_nghttpx() {
       --backend='127.0.0.1,$ours;;$to_ours'"
 }
 
-# autobahn_through_proxy SCHEME ARGUMENT...: the suite speaks HTTP/1.1 to our proxy, which passes each WebSocket on to our server.
+# autobahn_through_proxy SCHEME OPTIONS ARGUMENT...: the suite speaks HTTP/1.1 to our proxy, which has those options and passes each
+# WebSocket on to our server. Messages are compressed between the suite and the proxy alone.
 autobahn_through_proxy() {
-  local scheme=$1 port ours
-  shift
+  local scheme=$1 options=$2 port ours
+  shift 2
   port=$(free_port)
   ours=$(free_port)
   "$PYTHON" tests/peers/autobahn.py server --seconds "$STEP_SECONDS" --url "ws://127.0.0.1:$port/echo" "$@" \
-    --backend "$ours" "$LWSWS --port $ours --quiet" --start "$LWSWS --port $port --quiet --proxy /=$scheme://127.0.0.1:$ours"
+    --backend "$ours" "$LWSWS --port $ours --quiet" --start "$LWSWS --port $port --quiet $options --proxy /=$scheme://127.0.0.1:$ours"
 }

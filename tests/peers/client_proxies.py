@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Our client through proxies that we did not write: squid and tinyproxy by HTTP, in absolute form and by CONNECT, with and without
-credentials; dante and microsocks by SOCKS 5. Behind them are servers of Python, with and without TLS. The example `fetch` asks."""
+credentials; dante and microsocks by SOCKS 5. Behind them are servers of Python, with and without TLS. The example `fetch` asks, and
+`wscat` talks through one."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import hashlib
 import os
 import ssl
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -20,8 +22,9 @@ from checks import Checks, free_port, running
 
 checks = Checks("client proxies")
 
-#: The program under test.
+#: The programs under test.
 FETCH = os.environ.get("FETCH", "target/debug/examples/fetch")
+WSCAT = os.environ.get("WSCAT", "target/debug/examples/wscat")
 #: Octets of the long answer.
 LONG = 3 << 20
 CONTENT = os.urandom(LONG)
@@ -139,6 +142,22 @@ def refused(name: str, proxy: str, plain: int, secure: int, said: dict[str, str]
         checks.check(f"{name}: wrong credentials, {scheme}", said[scheme] in text and CONTENT not in done.stdout, text[:300])
 
 
+def talk(name: str, proxy: str) -> None:
+    """Lines are messages, written before the WebSocket is open; the end of the input closes it."""
+    port = free_port()
+    with running([sys.executable, str(Path(__file__).parent / "echo_server.py"), str(port)], port):
+        environment = {**os.environ, "http_proxy": proxy}
+        lines = ["one\n", "two\n", "3" * 10_000 + "\n"]
+        command = [WSCAT, "-n", f"ws://127.0.0.1:{port}/"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        with subprocess.Popen(command, text=True, env=environment, **pipes) as cat:
+            cat.stdin.writelines(lines)
+            cat.stdin.flush()
+            checks.check(f"{name}: every line comes back", [cat.stdout.readline() for _ in lines] == lines)
+            cat.stdin.close()
+            checks.equal(f"{name}: it ends with its input", cat.wait(20), 0)
+
+
 def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lws-proxies-")))
@@ -161,6 +180,9 @@ def main() -> None:
                     # Asked for the whole it is the proxy that answers; a tunnel is made or not.
                     said = {"http": " 401 " if name == "tinyproxy" else "proxy", "https": "proxy"}
                     refused(name, f"{scheme}://user:wrong@127.0.0.1:{port}", plain, secure, said)
+        port = free_port()
+        with checks.scenario("wscat"), running(microsocks(folder, port), port, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+            talk("through microsocks", f"socks5h://user:secret@127.0.0.1:{port}")
         nobody = fetch(f"http://127.0.0.1:{free_port()}", f"http://localhost:{plain}/long")
         checks.check("a proxy that is not there is a failure in one line", nobody.returncode == 1 and nobody.stderr.count(b"\n") == 1, nobody.stderr)
     checks.finish()

@@ -9,7 +9,9 @@ use benches::cells::{self, Cell};
 use benches::client::{Fleet, Plan, Span, Traffic};
 use benches::loops::{self, server, turns};
 use benches::process::{OWN_SERVER, Server};
-use benches::{Result, ceiling, compare, fanout, idle, machine, mix, report, syscalls, threads, tls, wake};
+use benches::{
+    Result, ask, ceiling, compare, fanout, idle, machine, mix, relay, report, syscalls, threads, tls, wake,
+};
 use clap::{Args, Parser, Subcommand};
 
 /// Measures a server over loopback: CPU time per message, latency, memory, system calls.
@@ -154,6 +156,24 @@ enum Command {
         /// Octets of the content that is answered, instead of that of `GET /hello`.
         #[arg(long)]
         content: Option<usize>,
+    },
+    /// A bare relay, as `benches/proxy.py` starts it
+    #[command(hide = true)]
+    Relay {
+        #[arg(long)]
+        port: u16,
+        /// The port that bytes go to.
+        #[arg(long)]
+        to: u16,
+    },
+    /// Requests of our own client, as `benches/proxy.py` has them sent: prints the CPU time of each, in microseconds
+    Ask {
+        version: ask::Version,
+        /// How often requests are begun.
+        batches: u32,
+        /// How many at a time.
+        each: u32,
+        url: String,
     },
 }
 
@@ -418,6 +438,15 @@ fn run(cli: Cli) -> Result<ExitCode> {
         ceiling::Ceiling::bind(kind, port, &content)?.run()?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Relay { port, to } = cli.command {
+        relay::Relay::bind(port, to)?.run()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Command::Ask { version, batches, each, url } = cli.command {
+        let needed = ask::run(&ask::Ask { version, batches, each, url })?;
+        println!("{:.3}", needed.as_secs_f64() * 1e6);
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Command::Threads(arguments) = cli.command {
         // Neither the server nor the client is bound to a core.
         let gate = arguments.gate;
@@ -436,6 +465,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
     let core = cli.server_core;
     match cli.command {
         Command::Ceiling { .. }
+        | Command::Relay { .. }
+        | Command::Ask { .. }
         | Command::Threads(_)
         | Command::LoopServer { .. }
         | Command::FanoutServer { .. } => {}

@@ -11,16 +11,34 @@ use crate::request::Body;
 use lws_loop_external::{Address, ConnectOptions, Speak, Target};
 use lws_proto::http::Request as EngineRequest;
 use lws_proto::{Connection, Misuse, Payload};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// How the content of a request is sent.
 struct Outgoing {
-    fields: crate::Fields,
+    /// `None` are those of the request as they are.
+    fields: Option<crate::Fields>,
     content: Option<bytes::Bytes>,
     /// Whether no content follows.
     end: bool,
     /// Whether the content waits for a 100 response.
     expects: bool,
+}
+
+/// The fields of a request, copied where something is added to them.
+struct Composed<'a> {
+    given: &'a crate::Fields,
+    changed: Option<crate::Fields>,
+}
+
+impl Composed<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.changed.as_ref().unwrap_or(self.given).has(name)
+    }
+
+    fn change(&mut self) -> &mut crate::Fields {
+        self.changed.get_or_insert_with(|| self.given.clone())
+    }
 }
 
 impl Client {
@@ -29,17 +47,37 @@ impl Client {
     /// Begins a connection that the pool wants.
     pub(super) fn open(&mut self, link: Link) {
         let Some(key) = self.pool.key(link) else { return };
+        let mut lenders = Vec::new();
+        if self.options.coalesce && !self.pool.is_reserved(link) {
+            lenders = self.lenders(&key);
+        }
+        let is_at = |peer: &SocketAddr| key.addresses.contains(&Address::Tcp(*peer));
+        if let Some((lender, _)) = lenders.iter().find(|(_, peer)| is_at(peer)) {
+            return self.pool.lend(link, *lender);
+        }
+        self.connect(link, key, lenders.into_iter().map(|(_, peer)| peer).collect());
+    }
+
+    /// Begins a connection in whose place no other one may serve.
+    pub(super) fn connect_alone(&mut self, link: Link) {
+        if let Some(key) = self.pool.key(link) {
+            self.connect(link, key, Vec::new());
+        }
+    }
+
+    /// Begins a connection, unless the host turns out to be at one of these addresses.
+    fn connect(&mut self, link: Link, key: Arc<Key>, shared_with: Vec<SocketAddr>) {
         self.stats.connects_total += 1;
         let options = match connect_options(&key, &self.options) {
-            Ok(options) => options,
+            Ok(options) => ConnectOptions { shared_with, ..options },
             Err(text) => {
-                self.links.insert(link, LinkRecord::new(key, self.now));
+                self.links.insert(link.name(), LinkRecord::new(key, self.now));
                 let cause = Cause::Connect(std::io::ErrorKind::InvalidInput, text.into());
                 return self.not_connected(link, &Failure::new(Phase::Tls, cause));
             }
         };
         let target = target_of(&key);
-        self.links.insert(link, LinkRecord::new(key, self.now));
+        self.links.insert(link.name(), LinkRecord::new(key, self.now));
         let config = Arc::clone(&self.config);
         self.act(Action::Connect { link, target, config, options: Box::new(options) });
     }
@@ -51,7 +89,7 @@ impl Client {
             // The request was cancelled at the same moment.
             return self.pool.release(now, link, After::Keep { hint: None });
         };
-        let Some(record) = self.links.get_mut(&link) else { return };
+        let Some(record) = self.links.get_mut(link.name()) else { return };
         exchange.stage = Stage::Assigned(link);
         exchange.reused = reused;
         exchange.address = record.address.clone();
@@ -94,7 +132,7 @@ impl Client {
             Job::Reply(_) => StreamUse::Exchange(id),
             Job::Socket(socket) => StreamUse::Handshake(id, socket),
         };
-        if let Some(record) = self.links.get_mut(&link) {
+        if let Some(record) = self.links.get_mut(link.name()) {
             record.add(stream, used);
         }
     }
@@ -128,7 +166,7 @@ impl Client {
     ) -> Result<lws_proto::StreamKey, Misuse> {
         let now = self.now;
         let outgoing = self.compose(link, id);
-        let absolute = self.links.get(&link).is_some_and(|record| record.key.is_absolute_form());
+        let absolute = self.links.get(link.name()).is_some_and(|record| record.key.is_absolute_form());
         let Some(exchange) = self.exchanges.get_mut(id.0) else { return Err(Misuse::UnknownStream) };
         let request = &exchange.request;
         let url = &request.url;
@@ -142,6 +180,7 @@ impl Client {
         let Outgoing { fields, content, end, expects } = outgoing;
         let len = content.as_ref().map_or(0, bytes::Bytes::len);
         let payload = content.map_or(Payload::Static(b""), Payload::Own);
+        let fields = fields.as_ref().unwrap_or(&request.fields);
         let sent = connection.request(now, &line, fields.iter(), payload, end)?;
         exchange.upload.bytes = len as u64;
         exchange.upload.ended = end;
@@ -156,38 +195,40 @@ impl Client {
 
     /// Composes the fields of a request, from those of the application and the client's own.
     fn compose(&mut self, link: Link, id: RequestId) -> Outgoing {
-        let key = self.links.get(&link).map(|record| Arc::clone(&record.key));
+        let key = self.links.get(link.name()).map(|record| Arc::clone(&record.key));
         let options = Arc::clone(&self.options);
         let unix_seconds = self.unix_seconds;
         let Some(exchange) = self.exchanges.get(id.0) else {
-            return Outgoing { fields: crate::Fields::new(), content: None, end: true, expects: false };
+            return Outgoing { fields: None, content: None, end: true, expects: false };
         };
         let request = &exchange.request;
-        let mut fields = request.fields.clone();
+        let mut fields = Composed { given: &request.fields, changed: None };
         if let (Some(agent), false) = (&options.user_agent, fields.has("user-agent")) {
-            fields.add("user-agent", agent);
+            fields.change().add("user-agent", agent);
         }
         // Ranges count octets of the encoded content, so no coding is accepted for them: RFC 9110 §14.1.
         let plain = fields.has("accept-encoding") || fields.has("range");
         if cfg!(feature = "decompress") && exchange.options.decompress && !plain {
-            fields.add("accept-encoding", crate::decode::ACCEPTED);
+            fields.change().add("accept-encoding", crate::decode::ACCEPTED);
         }
         if let Some(jar) = &self.jar
             && let Some(cookies) = jar.cookies(&request.url, unix_seconds)
         {
-            fields.add("cookie", cookies);
+            fields.change().add("cookie", cookies);
         }
         #[cfg(feature = "digest")]
-        exchange.digest.authorize(exchange.options.digest.as_ref(), request, &mut fields);
+        if exchange.options.digest.is_some() {
+            exchange.digest.authorize(exchange.options.digest.as_ref(), request, fields.change());
+        }
         if let Some(key) = &key
             && key.is_absolute_form()
             && let Some(authorization) = key.proxy.as_ref().and_then(crate::Proxy::authorization)
         {
-            fields.set("proxy-authorization", authorization);
+            fields.change().set("proxy-authorization", authorization);
         }
         let expects = exchange.expects(&options);
         if expects {
-            fields.set("expect", "100-continue");
+            fields.change().set("expect", "100-continue");
         }
         let (content, end) = match &request.body {
             Body::Empty => (None, true),
@@ -195,9 +236,9 @@ impl Client {
             Body::Bytes(_) | Body::Stream { .. } => (None, false),
         };
         if let (false, Some(length)) = (end, request.body.length()) {
-            fields.set("content-length", length.to_string());
+            fields.change().set("content-length", length.to_string());
         }
-        Outgoing { fields, content, end, expects }
+        Outgoing { fields: fields.changed, content, end, expects }
     }
 }
 

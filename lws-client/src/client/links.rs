@@ -9,7 +9,7 @@ use crate::pool::{After, Key, Link, Spoken};
 use crate::tunnel::{Outcome, Tunnel};
 use crate::ws::SocketId;
 use lws_proto::{Cause as EngineCause, Connection, Event, ExchangePermit, Stream, StreamKey, Time, Writable};
-use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,15 +20,57 @@ pub(crate) struct LinkRecord {
     /// When it was begun.
     pub(crate) begun: Time,
     pub(crate) address: Option<Arc<str>>,
+    /// The server, if the connection may be used for other origins of it.
+    identity: Option<Identity>,
     /// Requests that are begun when it is lent.
     pub(crate) assigned: Vec<RequestId>,
-    pub(crate) streams: BTreeMap<StreamKey, LinkStream>,
+    pub(crate) streams: Streams,
     /// Streams to which wishes are applied when the connection is lent.
     pub(crate) touched: Vec<StreamKey>,
     /// Whether lending it was requested.
     pub(crate) waking: bool,
     /// Whether the connection inside its tunnel has to end.
     closing: bool,
+}
+
+/// The streams of a connection: of HTTP/1.1 one, and of HTTP/2 as many as [`Limits::streams_max`](crate::Limits::streams_max), among which
+/// a search costs less than the events of one. Room for a single one is all that most connections need.
+#[derive(Default)]
+pub(crate) struct Streams(Vec<(StreamKey, LinkStream)>);
+
+impl Streams {
+    fn insert(&mut self, key: StreamKey, stream: LinkStream) {
+        if self.0.capacity() == 0 {
+            self.0.reserve_exact(1);
+        }
+        self.0.push((key, stream));
+    }
+
+    pub(crate) fn get(&self, key: StreamKey) -> Option<&LinkStream> {
+        self.0.iter().find(|(known, _)| *known == key).map(|(_, stream)| stream)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: StreamKey) -> Option<&mut LinkStream> {
+        self.0.iter_mut().find(|(known, _)| *known == key).map(|(_, stream)| stream)
+    }
+
+    fn remove(&mut self, key: StreamKey) -> Option<LinkStream> {
+        let at = self.0.iter().position(|(known, _)| *known == key)?;
+        Some(self.0.swap_remove(at).1)
+    }
+
+    /// In the order of their names.
+    fn in_order(mut self) -> impl Iterator<Item = LinkStream> {
+        self.0.sort_by_key(|(key, _)| *key);
+        self.0.into_iter().map(|(_, stream)| stream)
+    }
+}
+
+/// What decides for which other origins a connection may be used.
+struct Identity {
+    peer: SocketAddr,
+    /// The server's certificate, which was accepted. DER.
+    certificate: Box<[u8]>,
 }
 
 /// The phase of a connection.
@@ -74,8 +116,9 @@ impl LinkRecord {
             life: Life::Connecting,
             begun: now,
             address: None,
+            identity: None,
             assigned: Vec::new(),
-            streams: BTreeMap::new(),
+            streams: Streams::default(),
             touched: Vec::new(),
             waking: false,
             closing: false,
@@ -102,7 +145,7 @@ impl LinkRecord {
 impl Client {
     /// Lets a connection be lent, once.
     pub(super) fn wake(&mut self, link: Link) {
-        let Some(record) = self.links.get_mut(&link) else { return };
+        let Some(record) = self.links.get_mut(link.name()) else { return };
         if !std::mem::replace(&mut record.waking, true) {
             self.act(Action::Wake(link));
         }
@@ -110,7 +153,7 @@ impl Client {
 
     /// Ends a connection in an orderly way.
     pub(super) fn close_link(&mut self, link: Link) {
-        match self.links.get_mut(&link) {
+        match self.links.get_mut(link.name()) {
             // The inner connection ends first, and the outer one follows.
             Some(record) if matches!(record.life, Life::Through(..)) => {
                 record.closing = true;
@@ -122,7 +165,7 @@ impl Client {
 
     /// Requests that a stream is lent, to apply wishes to it.
     pub(crate) fn touch(&mut self, link: Link, stream: StreamKey) {
-        let Some(record) = self.links.get_mut(&link) else { return };
+        let Some(record) = self.links.get_mut(link.name()) else { return };
         if !record.touched.contains(&stream) {
             record.touched.push(stream);
         }
@@ -131,11 +174,51 @@ impl Client {
 
     /// Ends a stream, whose end is then delivered as usual.
     pub(super) fn abandon(&mut self, link: Link, stream: StreamKey) {
-        let Some(record) = self.links.get_mut(&link) else { return };
-        if let Some(used) = record.streams.get_mut(&stream) {
+        let Some(record) = self.links.get_mut(link.name()) else { return };
+        if let Some(used) = record.streams.get_mut(stream) {
             used.closes = true;
         }
         self.touch(link, stream);
+    }
+
+    // Connections for other origins.
+
+    /// Notes the address of the server and its certificate, in DER, before [`connected`](Self::connected): with them the connection can be
+    /// used for other origins of the server, if [`Options::coalesce`](crate::Options::coalesce) allows that.
+    pub fn identified(&mut self, link: Link, peer: SocketAddr, certificate: &[u8]) {
+        if let Some(record) = self.links.get_mut(link.name()).filter(|_| self.options.coalesce) {
+            record.identity = Some(Identity { peer, certificate: certificate.into() });
+        }
+    }
+
+    /// Connections to other origins that can carry the requests of `key` if its host has their address, which comes with each.
+    pub(super) fn lenders(&self, key: &Arc<Key>) -> Vec<(Link, SocketAddr)> {
+        let candidate = |link: Link| {
+            let record = self.links.get(link.name())?;
+            let Identity { peer, certificate } = record.identity.as_ref()?;
+            let is_usable = matches!(record.life, Life::Open(Spoken::Http2))
+                && key.may_share(&record.key)
+                && self.pool.can_lend(self.now, link, key);
+            let tls = key.tls.as_ref().filter(|_| is_usable)?;
+            tls.covers(certificate, plain_host(&key.origin.host)).then_some((link, *peer))
+        };
+        self.pool.links().into_iter().filter_map(candidate).collect()
+    }
+
+    /// A connection is not made, as its host has turned out to be at `address`, to which there is one:
+    /// [`ConnectOptions::shared_with`](lws_loop_external::ConnectOptions::shared_with).
+    pub fn shared(&mut self, link: Link, address: SocketAddr) {
+        let Some(key) = self.pool.key(link) else { return };
+        // It was counted, and has not been begun.
+        self.stats.connects_total -= 1;
+        match self.lenders(&key).into_iter().find(|(_, peer)| *peer == address) {
+            Some((lender, _)) => {
+                self.links.remove(link.name());
+                self.pool.lend(link, lender);
+            }
+            // It has ended in the meantime, or has no room any more.
+            None => self.connect_alone(link),
+        }
     }
 
     // Notifications by the host.
@@ -150,7 +233,7 @@ impl Client {
         address: Option<Arc<str>>,
     ) {
         let now = self.now;
-        let Some(record) = self.links.get_mut(&link) else { return connection.abort() };
+        let Some(record) = self.links.get_mut(link.name()) else { return connection.abort() };
         record.address = address;
         if record.key.tunnels() {
             let timeout = self.options.limits.proxy_timeout;
@@ -171,7 +254,7 @@ impl Client {
 
     /// Whether HTTP/2 is spoken on a connection without TLS. RFC 9113 §3.3.
     pub(crate) fn speaks_http2_in_plain(&self, link: Link) -> bool {
-        self.links.get(&link).is_some_and(|record| record.key.versions == Versions::Http2)
+        self.links.get(link.name()).is_some_and(|record| record.key.versions == Versions::Http2)
     }
 
     /// A connection could not be made.
@@ -180,7 +263,7 @@ impl Client {
     }
 
     pub(super) fn not_connected(&mut self, link: Link, failure: &Failure) {
-        self.links.remove(&link);
+        self.links.remove(link.name());
         self.due.cancel(Due::Tunnel(link));
         for waiter in self.pool.failed(self.now, link) {
             let id = RequestId(waiter);
@@ -194,14 +277,14 @@ impl Client {
     /// Handles a connection on which no tunnel could be made.
     pub(super) fn tunnel_failed(&mut self, link: Link, cause: Cause) {
         let mut failure = Failure::new(Phase::Proxy, cause);
-        failure.address = self.links.get(&link).and_then(|record| record.address.clone());
+        failure.address = self.links.get(link.name()).and_then(|record| record.address.clone());
         self.not_connected(link, &failure);
         self.act(Action::Abort(link));
     }
 
     /// A connection has ended.
     pub fn closed(&mut self, link: Link) {
-        let Some(record) = self.links.get_mut(&link) else { return };
+        let Some(record) = self.links.get_mut(link.name()) else { return };
         if matches!(record.life, Life::Connecting | Life::Tunnelling(_)) {
             let cause = Cause::Stream(EngineCause::Disconnected);
             let mut failure = Failure::new(Phase::Proxy, cause);
@@ -210,9 +293,9 @@ impl Client {
         }
         // The engine has delivered the end of every stream. The streams that are left were inside of a tunnel.
         let (assigned, streams) = (std::mem::take(&mut record.assigned), std::mem::take(&mut record.streams));
-        self.links.remove(&link);
+        self.links.remove(link.name());
         self.due.cancel(Due::Discard(link));
-        self.pool.gone(link);
+        self.pool.gone(self.now, link);
         for id in assigned {
             if let Some(exchange) = self.exchanges.get_mut(id.0)
                 && exchange.stage == Stage::Assigned(link)
@@ -221,14 +304,14 @@ impl Client {
                 self.later(Work::Unsent(id));
             }
         }
-        for (_, stream) in streams {
+        for stream in streams.in_order() {
             self.later(Work::EndUse(stream.used, EngineCause::Disconnected));
         }
     }
 
     /// A connection is lent, because [`Action::Wake`] asked for it.
     pub fn woken(&mut self, link: Link, connection: &mut Connection) {
-        let Some(record) = self.links.get_mut(&link) else { return connection.abort() };
+        let Some(record) = self.links.get_mut(link.name()) else { return connection.abort() };
         record.waking = false;
         let Some(place) = record.tunnel() else { return self.use_lent(link, connection) };
         let Some(mut tunnel) = place.take() else { return };
@@ -248,7 +331,7 @@ impl Client {
 
     /// Carries out the wishes for a connection that is lent.
     fn use_lent(&mut self, link: Link, connection: &mut Connection) {
-        let Some(record) = self.links.get_mut(&link) else { return };
+        let Some(record) = self.links.get_mut(link.name()) else { return };
         let assigned = std::mem::take(&mut record.assigned);
         let touched = std::mem::take(&mut record.touched);
         for id in assigned {
@@ -264,7 +347,9 @@ impl Client {
     /// Applies the wishes for a stream.
     fn apply(&mut self, link: Link, mut stream: Stream<'_>) {
         let key = stream.key();
-        let Some(used) = self.links.get(&link).and_then(|record| record.streams.get(&key)) else { return };
+        let Some(used) = self.links.get(link.name()).and_then(|record| record.streams.get(key)) else {
+            return;
+        };
         match used.used {
             StreamUse::Abandoned => stream.abort(),
             StreamUse::Discard { .. } => stream.resume(),
@@ -300,7 +385,7 @@ impl Client {
 
     /// One event of a connection.
     pub fn event(&mut self, link: Link, event: Event<'_>) {
-        let Some(record) = self.links.get_mut(&link) else {
+        let Some(record) = self.links.get_mut(link.name()) else {
             // The connection is not known any more, so it is not used.
             return;
         };
@@ -311,7 +396,7 @@ impl Client {
             Outcome::Nothing => {}
             Outcome::Made(spoken) => {
                 self.due.cancel(Due::Tunnel(link));
-                if let Some(record) = self.links.get_mut(&link) {
+                if let Some(record) = self.links.get_mut(link.name()) {
                     record.life = Life::Through(spoken, None);
                 }
                 self.pool.opened(now, link, spoken);
@@ -331,7 +416,7 @@ impl Client {
     }
 
     fn put_back(&mut self, link: Link, tunnel: Box<Tunnel>) {
-        if let Some(place) = self.links.get_mut(&link).and_then(LinkRecord::tunnel) {
+        if let Some(place) = self.links.get_mut(link.name()).and_then(LinkRecord::tunnel) {
             *place = Some(tunnel);
         }
     }
@@ -339,8 +424,8 @@ impl Client {
     /// One event of a connection that requests are sent on.
     fn stream_event(&mut self, link: Link, event: Event<'_>) {
         let key = event.key();
-        let Some(record) = self.links.get_mut(&link) else { return };
-        let Some(known) = record.streams.get_mut(&key) else { return };
+        let Some(record) = self.links.get_mut(link.name()) else { return };
+        let Some(known) = record.streams.get_mut(key) else { return };
         match event {
             Event::Response { stream, head, end } => {
                 let interim = head.status().is_some_and(|status| status.is_interim());
@@ -391,7 +476,9 @@ impl Client {
 
     fn on_writable(&mut self, link: Link, permit: Writable<'_>) {
         let key = permit.key();
-        let Some(known) = self.links.get(&link).and_then(|record| record.streams.get(&key)) else { return };
+        let Some(known) = self.links.get(link.name()).and_then(|record| record.streams.get(key)) else {
+            return;
+        };
         match known.used {
             StreamUse::Exchange(id) => {
                 if let Ok(permit) = permit.into_exchange() {
@@ -441,9 +528,9 @@ impl Client {
     /// A stream has ended.
     fn stream_closed(&mut self, link: Link, key: StreamKey, cause: EngineCause) {
         let now = self.now;
-        let Some(record) = self.links.get_mut(&link) else { return };
+        let Some(record) = self.links.get_mut(link.name()) else { return };
         let shared = record.is_shared();
-        let Some(ended) = record.streams.remove(&key) else { return };
+        let Some(ended) = record.streams.remove(key) else { return };
         self.due.cancel(Due::Discard(link));
         let socket = matches!(ended.used, StreamUse::Socket(_) | StreamUse::Handshake(..));
         // A failed stream of HTTP/2 does not affect the others, unless the connection is ending.

@@ -24,14 +24,14 @@ use crate::reply::{Collect, Context, Reply};
 use crate::request::Request;
 use crate::response::Response;
 use crate::retry::Budget;
-use crate::slab::{Slab, SlabKey};
+use crate::slab::{Slab, SlabKey, SlabMap};
 use crate::url::UrlError;
 use crate::ws::{SLEPT, SocketId, Sockets};
 use exchange::Stage;
 use lws_loop_external::{ConnectOptions, ConnectionId, Target};
 use lws_proto::ws::CloseCode;
 use lws_proto::{Cause as EngineCause, Config, HeldBytes, Time};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,7 +133,7 @@ pub struct Client {
     pub(crate) unix_seconds: Option<u32>,
     pub(crate) pool: Pool,
     pub(crate) exchanges: Slab<Exchange>,
-    pub(crate) links: BTreeMap<Link, LinkRecord>,
+    pub(crate) links: SlabMap<LinkRecord>,
     pub(crate) due: Deadlines<Due>,
     pub(crate) sockets: Sockets,
     pub(crate) jar: Option<Box<dyn CookieJar>>,
@@ -143,7 +143,7 @@ pub struct Client {
     pending: VecDeque<Work>,
     actions: VecDeque<Action>,
     /// The host's names of the connections.
-    pub(crate) hosted: BTreeMap<Link, ConnectionId>,
+    pub(crate) hosted: SlabMap<ConnectionId>,
     /// The buffer for decompressed content, lent to one call at a time.
     pub(crate) scratch: Vec<u8>,
     /// Whether a reply or handler is being called.
@@ -163,14 +163,14 @@ impl Client {
             now: Time::ZERO,
             unix_seconds: None,
             exchanges: Slab::default(),
-            links: BTreeMap::new(),
+            links: SlabMap::default(),
             due: Deadlines::default(),
             sockets: Sockets::default(),
             jar: None,
             stats: Stats::default(),
             pending: VecDeque::new(),
             actions: VecDeque::new(),
-            hosted: BTreeMap::new(),
+            hosted: SlabMap::default(),
             scratch: Vec::new(),
             calling: false,
         }
@@ -459,12 +459,11 @@ impl Client {
 
     /// Lets a request wait for a connection.
     pub(crate) fn enqueue(&mut self, id: RequestId) {
-        let now = self.now;
         let Some(exchange) = self.exchanges.get_mut(id.0) else { return };
         let key = exchange.key_for(&self.options);
         exchange.stage = Stage::Waiting;
         let wanted = Wanted { waiter: id.0, fresh: exchange.fresh, careful: !exchange.is_repeatable() };
-        if !self.pool.want(now, &key, wanted) {
+        if !self.pool.want(&key, wanted) {
             self.finish(id, Err(Failure::new(Phase::Pool, Cause::TooManyWaiting)));
         }
     }

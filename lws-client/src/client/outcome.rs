@@ -106,6 +106,9 @@ impl Client {
 
     fn meaning(&mut self, id: RequestId, head: &ResponseHead) -> Meaning {
         let unix_seconds = self.unix_seconds;
+        if head.status.code() == 421 {
+            self.keep_apart(id);
+        }
         let Some(exchange) = self.exchanges.get_mut(id.0) else { return Meaning::Answer };
         let (status, replayable) = (head.status.code(), exchange.is_replayable());
         // RFC 9110 §15.5.20: not acted on, whatever the method. Once, and on a connection of its own.
@@ -137,6 +140,16 @@ impl Client {
             return Meaning::Again { fresh: false, after: Some(delay) };
         }
         self.redirect(id, head)
+    }
+
+    /// A request was answered 421: its origin uses the connection of another one no more. RFC 9110 §15.5.20.
+    fn keep_apart(&mut self, id: RequestId) {
+        let Some(exchange) = self.exchanges.get(id.0) else { return };
+        let Stage::Running { link, .. } = exchange.stage else { return };
+        let key = exchange.key_for(&self.options);
+        if self.pool.key(link).is_some_and(|of_link| of_link != key) {
+            self.pool.keep_apart(self.now, link, &key);
+        }
     }
 
     /// Follows a redirect, if it is one.
@@ -357,8 +370,8 @@ impl Client {
     fn wait_for_same(&mut self, id: RequestId, before: Stage) -> Option<Duration> {
         let Stage::Running { link, stream, .. } = before else { return None };
         let key = self.exchanges.get(id.0)?.key_for(&self.options);
-        let record = self.links.get_mut(&link).filter(|record| record.key == key)?;
-        match &mut record.streams.get_mut(&stream)?.used {
+        let record = self.links.get_mut(link.name()).filter(|record| record.key == key)?;
+        match &mut record.streams.get_mut(stream)?.used {
             StreamUse::Discard { then, .. } => {
                 *then = Some(id);
                 Some(DISCARD_WAIT)
@@ -398,9 +411,9 @@ impl Client {
     fn leave_stream(&mut self, link: Link, stream: StreamKey, whole: bool) {
         let (limits, now) = (&self.options.limits, self.now);
         let (left, until) = (limits.discard_bytes_max, now + limits.discard_timeout);
-        let Some(record) = self.links.get_mut(&link) else { return };
+        let Some(record) = self.links.get_mut(link.name()) else { return };
         let shared = record.is_shared();
-        let Some(used) = record.streams.get_mut(&stream) else { return };
+        let Some(used) = record.streams.get_mut(stream) else { return };
         if whole && !shared {
             // A little content is read, so that the connection can be used again.
             used.used = StreamUse::Discard { left, then: None };

@@ -60,6 +60,15 @@ impl Key {
         }
     }
 
+    /// Whether a connection of `other` can carry requests of this key if its server is the host of both. RFC 9113 §9.1.1.
+    pub(crate) fn may_share(&self, other: &Self) -> bool {
+        let mut alike = self.clone();
+        alike.origin.host.clone_from(&other.origin.host);
+        // What is reached is compared by the addresses that the connection and the name really have.
+        alike.addresses.clone_from(&other.addresses);
+        self.origin.secure && self.proxy.is_none() && !self.websocket && self != other && alike == *other
+    }
+
     /// The protocols that TLS offers, the best first.
     pub(crate) fn alpn(&self) -> &'static [&'static str] {
         match self.versions {
@@ -150,6 +159,30 @@ mod tests {
             key("https://a.test/", |request, _| request.proxy = Some(Some(proxy)))
         };
         assert_ne!(with("u:a@p:1"), with("u:b@p:1"), "the credentials of the proxy");
+    }
+
+    #[test]
+    fn origins_that_differ_in_their_host_alone_may_share_a_connection() {
+        let plain = key("https://a.test/", |_, _| {});
+        let addressed = key("https://b.test/", |request, _| {
+            request.connect_to = Some(Address::Tcp(([127, 0, 0, 1], 443).into()));
+        });
+        assert!(key("https://b.test/x", |_, _| {}).may_share(&plain));
+        assert!(addressed.may_share(&plain), "addresses are compared by what they are");
+        for url in ["https://a.test/", "http://b.test/", "https://b.test:444/", "wss://b.test/"] {
+            assert!(!key(url, |_, _| {}).may_share(&plain), "{url}");
+        }
+        type Change = fn(&mut RequestOptions, &mut Options);
+        let rows: [(&str, Change); 5] = [
+            ("server name", |request, _| request.tls = Some(Tls::default().server_name("b.test"))),
+            ("proxy", |request, _| request.proxy = Some("p:1".parse().ok())),
+            ("bind", |request, _| request.bind = "127.0.0.1:0".parse().ok()),
+            ("tag", |request, _| request.isolation = Some("t".into())),
+            ("version", |request, _| request.versions = Versions::Http2),
+        ];
+        for (what, change) in rows {
+            assert!(!key("https://b.test/", change).may_share(&plain), "{what}");
+        }
     }
 
     #[test]

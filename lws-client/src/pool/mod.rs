@@ -10,15 +10,22 @@ pub(crate) use key::Key;
 
 use crate::deadlines::Deadlines;
 use crate::options::{Limits, Versions};
-use crate::slab::{Slab, SlabKey};
+use crate::slab::{Slab, SlabKey, SlabMap};
 use lws_proto::Time;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Names a connection of a client, from when it is being made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Link(SlabKey);
+
+impl Link {
+    /// Its name in what is kept for connections.
+    pub(crate) fn name(self) -> SlabKey {
+        self.0
+    }
+}
 
 /// The name of a request that waits for a connection.
 pub(crate) type Waiter = SlabKey;
@@ -75,6 +82,20 @@ struct Member {
     reserved: Option<Waiter>,
     /// It gets no more requests.
     retired: bool,
+    /// Other places whose requests it may carry, too.
+    borrowers: Vec<PlaceId>,
+    /// When it may have been idle for too long, if that is to be looked at. It is not taken back when the connection is used.
+    idle_due: Option<Time>,
+}
+
+impl Member {
+    /// Since when it is idle, if it is.
+    fn idle_since(&self) -> Option<Time> {
+        match self.state {
+            MemberState::Idle { since, .. } | MemberState::Shared { streams: 0, since, .. } => Some(since),
+            MemberState::Shared { .. } | MemberState::Connecting | MemberState::Busy => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -99,9 +120,15 @@ enum MemberState {
 #[derive(Debug)]
 struct Place {
     key: Arc<Key>,
-    /// In the order of their last use, the last one at the end.
+    /// Those of HTTP/1.1 that are in use, and then the others in the order of their last use, the last one at the end.
     members: Vec<Link>,
+    /// Those of them that were made for one request each, until it has them.
+    reserved: Vec<Link>,
+    /// Connections of other places that may carry its requests, too. They are used where it has none of its own.
+    borrowed: Vec<Link>,
     waiting: VecDeque<Wanted>,
+    /// How many of the first of these have a deadline.
+    timed: usize,
     /// No connection is begun before, because one has failed.
     pause_until: Option<Time>,
     /// When the newest connection was begun of which it is not known what it will speak.
@@ -122,12 +149,16 @@ pub(crate) struct Pool {
     members: Slab<Member>,
     places: Slab<Place>,
     by_key: HashMap<Arc<Key>, PlaceId>,
+    /// The place that was asked for last. It is compared with, which is less work than a look into `by_key`.
+    last: Option<PlaceId>,
+    /// Connections of WebSockets.
+    websockets: usize,
     /// Where each request waits.
-    waiters: HashMap<Waiter, PlaceId>,
+    waiters: SlabMap<PlaceId>,
     /// What places have chosen to speak, and until when that is believed.
     learnt: HashMap<Arc<Key>, (Spoken, Time)>,
-    /// Idle connections, the oldest first.
-    idle: BTreeSet<(Time, Link)>,
+    /// Places that use no connections of others, and until when.
+    apart: HashMap<Arc<Key>, Time>,
     due: Deadlines<PoolDue>,
     /// Places to be looked at.
     changed: VecDeque<PlaceId>,
@@ -146,9 +177,11 @@ impl Pool {
             members: Slab::default(),
             places: Slab::default(),
             by_key: HashMap::new(),
-            waiters: HashMap::new(),
+            last: None,
+            websockets: 0,
+            waiters: SlabMap::default(),
             learnt: HashMap::new(),
-            idle: BTreeSet::new(),
+            apart: HashMap::new(),
             due: Deadlines::default(),
             changed: VecDeque::new(),
             crowded: Vec::new(),
@@ -159,13 +192,12 @@ impl Pool {
     // Requests.
 
     /// A request wants a connection. False if too many wait.
-    pub(crate) fn want(&mut self, now: Time, key: &Arc<Key>, wanted: Wanted) -> bool {
+    pub(crate) fn want(&mut self, key: &Arc<Key>, wanted: Wanted) -> bool {
         if self.waiters.len() >= self.limits.waiting_max {
             return false;
         }
         let id = self.place(key);
         self.waiters.insert(wanted.waiter, id);
-        self.due.set(PoolDue::Wait(wanted.waiter), now + self.limits.wait_timeout);
         if let Some(place) = self.places.get_mut(id) {
             place.waiting.push_back(wanted);
         }
@@ -174,13 +206,22 @@ impl Pool {
     }
 
     fn place(&mut self, key: &Arc<Key>) -> PlaceId {
-        if let Some(id) = self.by_key.get(key) {
-            return *id;
+        if let Some(id) = self.last.filter(|id| self.places.get(*id).is_some_and(|place| place.key == *key)) {
+            return id;
         }
+        let id = self.by_key.get(key).copied().unwrap_or_else(|| self.new_place(key));
+        self.last = Some(id);
+        id
+    }
+
+    fn new_place(&mut self, key: &Arc<Key>) -> PlaceId {
         let place = Place {
             key: Arc::clone(key),
             members: Vec::new(),
+            reserved: Vec::new(),
+            borrowed: Vec::new(),
             waiting: VecDeque::new(),
+            timed: 0,
             pause_until: None,
             probing_since: None,
         };
@@ -191,11 +232,14 @@ impl Pool {
 
     /// A request does not want one any more. A connection that is being made for it stays, for the next.
     pub(crate) fn forget(&mut self, waiter: Waiter) {
-        let Some(id) = self.waiters.remove(&waiter) else { return };
+        let Some(id) = self.waiters.remove(waiter) else { return };
         self.due.cancel(PoolDue::Wait(waiter));
         let Some(place) = self.places.get_mut(id) else { return };
-        place.waiting.retain(|wanted| wanted.waiter != waiter);
-        for link in &place.members {
+        if let Some(at) = place.waiting.iter().position(|wanted| wanted.waiter == waiter) {
+            place.waiting.remove(at);
+            place.timed -= usize::from(at < place.timed);
+        }
+        for link in &place.reserved {
             if let Some(member) = self.members.get_mut(link.0)
                 && member.reserved == Some(waiter)
             {
@@ -218,8 +262,7 @@ impl Pool {
         if member.retired {
             return self.steps.push_back(Step::Close(link));
         }
-        self.idle.insert((now, link));
-        self.due.set(PoolDue::Idle(link), now + self.limits.idle_timeout);
+        self.note_idle(link, now + self.limits.idle_timeout);
         self.due.set(PoolDue::Life(link), now + self.limits.life_max);
         if let Some(place) = self.places.get_mut(id) {
             place.pause_until = None;
@@ -248,12 +291,13 @@ impl Pool {
         if let Some(place) = self.places.get_mut(member.place) {
             if place.members.is_empty() {
                 over.extend(place.waiting.drain(..).map(|wanted| wanted.waiter));
+                place.timed = 0;
             } else {
                 place.pause_until = Some(now + PAUSE_AFTER_FAILURE);
             }
         }
         for waiter in &over {
-            self.waiters.remove(waiter);
+            self.waiters.remove(*waiter);
             self.due.cancel(PoolDue::Wait(*waiter));
         }
         over
@@ -264,6 +308,7 @@ impl Pool {
         let most = self.limits.requests_per_connection_max;
         let Some(member) = self.members.get_mut(link.0) else { return };
         self.changed.push_back(member.place);
+        self.changed.extend(&member.borrowers);
         member.retired |= after == After::Retire || member.served >= most;
         let unused = match &mut member.state {
             MemberState::Shared { streams, since, .. } => {
@@ -285,23 +330,43 @@ impl Pool {
         if matches!(member.state, MemberState::Busy) {
             member.state = MemberState::Idle { since: now, hint };
         }
-        self.idle.insert((now, link));
         self.note_use(place, link);
         // It may give way to a place that lacks room.
         self.changed.extend(self.crowded.drain(..));
         let idle_timeout = self.limits.idle_timeout;
-        self.due.set(PoolDue::Idle(link), now + idle_timeout.min(hint.unwrap_or(idle_timeout)));
+        self.note_idle(link, now + idle_timeout.min(hint.unwrap_or(idle_timeout)));
+    }
+
+    /// Has a connection that is idle now be looked at when it has been idle for too long, unless that will be earlier. It may have been
+    /// used by then, so that in steady use nothing is set and taken back for each request.
+    fn note_idle(&mut self, link: Link, until: Time) {
+        if let Some(member) = self.members.get_mut(link.0)
+            && member.idle_due.is_none_or(|due| until < due)
+        {
+            member.idle_due = Some(until);
+            self.due.set(PoolDue::Idle(link), until);
+        }
+    }
+
+    /// Whether a connection is idle, and until when at most. It is not that any more if it has been used since it was looked at.
+    fn idle_until(&self, link: Link) -> Option<Time> {
+        let Limits { idle_timeout, .. } = self.limits;
+        match self.members.get(link.0)?.state {
+            MemberState::Idle { since, hint } => Some(since + idle_timeout.min(hint.unwrap_or(idle_timeout))),
+            MemberState::Shared { streams: 0, since, .. } => Some(since + idle_timeout),
+            MemberState::Shared { .. } | MemberState::Connecting | MemberState::Busy => None,
+        }
     }
 
     /// A connection gets no more requests: the server has said so, or it is to go.
     pub(crate) fn retire(&mut self, link: Link) {
         let Some(member) = self.members.get_mut(link.0) else { return };
         self.changed.push_back(member.place);
+        self.changed.extend(&member.borrowers);
         let was_retired = std::mem::replace(&mut member.retired, true);
         let unused =
             matches!(member.state, MemberState::Idle { .. } | MemberState::Shared { streams: 0, .. });
         if unused && !was_retired {
-            self.leave_idle(link);
             self.steps.push_back(Step::Close(link));
         }
     }
@@ -316,32 +381,79 @@ impl Pool {
     }
 
     /// A connection has ended. A request that it was made for, and that it has not got, waits again.
-    pub(crate) fn gone(&mut self, link: Link) {
+    pub(crate) fn gone(&mut self, now: Time, link: Link) {
         let Some(member) = self.take_out(link) else { return };
         if let (Some(waiter), Some(place)) = (member.reserved, self.places.get_mut(member.place)) {
             place.waiting.push_front(Wanted { waiter, fresh: true, careful: true });
+            place.timed += 1;
+            // It had none while the connection was being made for it.
+            self.due.set(PoolDue::Wait(waiter), now + self.limits.wait_timeout);
         }
     }
 
     fn take_out(&mut self, link: Link) -> Option<Member> {
-        self.leave_idle(link);
+        self.due.cancel(PoolDue::Idle(link));
         self.due.cancel(PoolDue::Life(link));
         let member = self.members.remove(link.0)?;
         if let Some(place) = self.places.get_mut(member.place) {
             place.members.retain(|other| *other != link);
+            place.reserved.retain(|other| *other != link);
+            self.websockets -= usize::from(place.key.websocket);
+        }
+        for borrower in &member.borrowers {
+            if let Some(place) = self.places.get_mut(*borrower) {
+                place.borrowed.retain(|other| *other != link);
+            }
         }
         self.changed.push_back(member.place);
+        self.changed.extend(&member.borrowers);
         // There is room for one more.
         self.changed.extend(self.crowded.drain(..));
         Some(member)
     }
 
-    /// It is idle no more.
-    fn leave_idle(&mut self, link: Link) {
-        self.due.cancel(PoolDue::Idle(link));
-        let state = self.members.get(link.0).map(|member| &member.state);
-        if let Some(MemberState::Idle { since, .. } | MemberState::Shared { since, .. }) = state {
-            self.idle.remove(&(*since, link));
+    // Connections that other places use, too.
+
+    /// Whether a connection that is being made is for one request, which is to share none.
+    pub(crate) fn is_reserved(&self, link: Link) -> bool {
+        self.members.get(link.0).is_some_and(|member| member.reserved.is_some())
+    }
+
+    /// Whether a connection has room for requests of the place `key`, which does not use it yet.
+    pub(crate) fn can_lend(&self, now: Time, link: Link, key: &Arc<Key>) -> bool {
+        let Some(member) = self.members.get(link.0) else { return false };
+        let room = matches!(member.state, MemberState::Shared { streams, max, .. } if streams < max);
+        let uses = self.by_key.get(key).is_some_and(|id| member.borrowers.contains(id));
+        let few = member.borrowers.len() < self.limits.coalesced_origins_max;
+        let apart = self.apart.get(key).is_some_and(|until| *until > now);
+        room && few && !uses && !apart && !member.retired && member.reserved.is_none()
+    }
+
+    /// No connection is made for the place of `link`: it uses that of another place.
+    pub(crate) fn lend(&mut self, link: Link, lent: Link) {
+        let Some(member) = self.take_out(link) else { return };
+        let Some(place) = self.places.get_mut(member.place) else { return };
+        place.probing_since = None;
+        if let Some(lender) = self.members.get_mut(lent.0) {
+            lender.borrowers.push(member.place);
+            place.borrowed.push(lent);
+        }
+    }
+
+    /// The server of a connection has said that it does not answer for the place `key`, which has connections of its own from now on.
+    pub(crate) fn keep_apart(&mut self, now: Time, link: Link, key: &Arc<Key>) {
+        if self.apart.len() >= self.limits.protocols_remembered_max {
+            // Forgetting costs each place one request that is sent twice at most.
+            self.apart.clear();
+        }
+        self.apart.insert(Arc::clone(key), now + self.limits.protocol_memory);
+        let Some(id) = self.by_key.get(key) else { return };
+        if let Some(member) = self.members.get_mut(link.0) {
+            member.borrowers.retain(|borrower| borrower != id);
+        }
+        if let Some(place) = self.places.get_mut(*id) {
+            place.borrowed.retain(|other| *other != link);
+            self.changed.push_back(*id);
         }
     }
 
@@ -363,7 +475,7 @@ impl Pool {
 
     /// Connections that no request uses.
     pub(crate) fn idle_len(&self) -> usize {
-        self.idle.len()
+        self.members.keys().filter(|link| self.is_idle(Link(*link))).count()
     }
 
     /// Requests that wait for a connection.
@@ -390,7 +502,7 @@ impl Pool {
                 return Some(step);
             }
             if let Some(due) = self.due.pop_due(now) {
-                self.on_due(due);
+                self.on_due(now, due);
                 continue;
             }
             let id = self.changed.pop_front()?;
@@ -398,14 +510,29 @@ impl Pool {
         }
     }
 
-    fn on_due(&mut self, due: PoolDue) {
+    fn on_due(&mut self, now: Time, due: PoolDue) {
         match due {
-            PoolDue::Idle(link) | PoolDue::Life(link) => self.retire(link),
+            PoolDue::Idle(link) => self.look_at_idle(now, link),
+            PoolDue::Life(link) => self.retire(link),
             PoolDue::Look(place) => self.changed.push_back(place),
             PoolDue::Wait(waiter) => {
                 self.forget(waiter);
                 self.steps.push_back(Step::Expired(waiter));
             }
+        }
+    }
+
+    /// The deadline of an idle connection has come. It may have been used in the meantime.
+    fn look_at_idle(&mut self, now: Time, link: Link) {
+        let until = self.idle_until(link);
+        if let Some(member) = self.members.get_mut(link.0) {
+            member.idle_due = None;
+        }
+        match until {
+            Some(until) if until > now => self.note_idle(link, until),
+            Some(_) => self.retire(link),
+            // In use: it is looked at again once it is idle.
+            None => {}
         }
     }
 
@@ -423,12 +550,15 @@ impl Pool {
             }
             if let Some(place) = self.places.get_mut(id) {
                 place.waiting.pop_front();
+                place.timed = place.timed.saturating_sub(1);
             }
         }
+        self.time_waiting(now, id);
         self.open_for_waiting(now, id);
         if let Some(place) = self.places.get(id)
             && place.members.is_empty()
             && place.waiting.is_empty()
+            && place.borrowed.is_empty()
         {
             self.by_key.remove(&place.key);
             self.places.remove(id);
@@ -436,14 +566,25 @@ impl Pool {
         }
     }
 
+    /// Sets the deadlines of those who were not served at once.
+    fn time_waiting(&mut self, now: Time, id: PlaceId) {
+        let Some(place) = self.places.get_mut(id) else { return };
+        for wanted in place.waiting.iter().skip(place.timed) {
+            self.due.set(PoolDue::Wait(wanted.waiter), now + self.limits.wait_timeout);
+        }
+        place.timed = place.waiting.len();
+    }
+
     /// Connections that were made for one request go to it.
     fn serve_reserved(&mut self, id: PlaceId) {
-        let Some(place) = self.places.get(id) else { return };
-        for link in place.members.clone() {
-            if let Some(member) = self.members.get_mut(link.0)
-                && !matches!(member.state, MemberState::Connecting)
-                && let Some(waiter) = member.reserved.take()
-            {
+        let Some(place) = self.places.get_mut(id).filter(|place| !place.reserved.is_empty()) else { return };
+        for link in std::mem::take(&mut place.reserved) {
+            let Some(member) = self.members.get_mut(link.0) else { continue };
+            if matches!(member.state, MemberState::Connecting) {
+                if let Some(place) = self.places.get_mut(id) {
+                    place.reserved.push(link);
+                }
+            } else if let Some(waiter) = member.reserved.take() {
                 self.assign(link, waiter);
             }
         }
@@ -451,7 +592,9 @@ impl Pool {
 
     /// The connection for a request, the last used one first.
     fn available(&self, now: Time, id: PlaceId, wanted: Wanted) -> Option<Link> {
-        self.places.get(id)?.members.iter().rev().copied().find(|link| {
+        let place = self.places.get(id)?;
+        // Those of its own first.
+        place.members.iter().rev().chain(place.borrowed.iter().rev()).copied().find(|link| {
             let Some(member) = self.members.get(link.0) else { return false };
             if member.retired || member.reserved.is_some() {
                 return false;
@@ -470,25 +613,38 @@ impl Pool {
     }
 
     fn assign(&mut self, link: Link, waiter: Waiter) {
-        self.leave_idle(link);
         let Some(member) = self.members.get_mut(link.0) else { return };
         member.served += 1;
-        match &mut member.state {
-            MemberState::Shared { streams, .. } => *streams += 1,
-            state => *state = MemberState::Busy,
-        }
         let place = member.place;
-        self.note_use(place, link);
-        self.waiters.remove(&waiter);
+        if let MemberState::Shared { streams, .. } = &mut member.state {
+            *streams += 1;
+            self.note_use(place, link);
+        } else {
+            member.state = MemberState::Busy;
+            self.put_away(place, link);
+        }
+        self.waiters.remove(waiter);
         self.due.cancel(PoolDue::Wait(waiter));
         self.steps.push_back(Step::Assign(link, waiter));
     }
 
     /// Makes a connection the last used one of its place.
     fn note_use(&mut self, place: PlaceId, link: Link) {
-        if let Some(place) = self.places.get_mut(place) {
-            place.members.retain(|other| *other != link);
+        if let Some(place) = self.places.get_mut(place)
+            && place.members.last() != Some(&link)
+            && let Some(at) = place.members.iter().position(|other| *other == link)
+        {
+            place.members.remove(at);
             place.members.push(link);
+        }
+    }
+
+    /// Puts a connection of HTTP/1.1 that is in use where none is looked for.
+    fn put_away(&mut self, place: PlaceId, link: Link) {
+        if let Some(place) = self.places.get_mut(place)
+            && let Some(at) = place.members.iter().rposition(|other| *other == link)
+        {
+            place.members[..=at].rotate_right(1);
         }
     }
 
@@ -506,6 +662,9 @@ impl Pool {
         let wait = self.limits.protocol_wait;
         while let Some(place) = self.places.get(id) {
             let waiting = place.waiting.iter().filter(|wanted| !wanted.fresh).count();
+            if waiting == 0 {
+                return;
+            }
             let connecting = place.members.iter().filter(|it| self.is_connecting(**it)).count();
             if waiting <= connecting {
                 return;
@@ -543,13 +702,20 @@ impl Pool {
             self.due.set(PoolDue::Look(id), until);
             return false;
         }
-        let full = place.members.len() >= self.limits.per_host_max;
-        if full || self.members.len() >= self.limits.connections_max {
+        let websocket = place.key.websocket;
+        let full = if websocket {
+            self.websockets >= self.limits.websockets_max
+        } else {
+            place.members.len() >= self.limits.per_host_max
+        };
+        // A WebSocket keeps its connection for as long as it likes: it is not to keep requests from theirs.
+        let all_full = !websocket && self.members.len() - self.websockets >= self.limits.connections_max;
+        if full || all_full {
             // An idle connection to another origin is closed. It counts until it has ended, which is reported.
             let useless = if full {
                 place.members.iter().copied().find(|link| self.is_idle(*link))
             } else {
-                self.idle.first().map(|(_, link)| *link)
+                self.longest_idle()
             };
             if let Some(link) = useless {
                 self.retire(link);
@@ -560,13 +726,31 @@ impl Pool {
             return false;
         }
         let state = MemberState::Connecting;
-        let member = Member { place: id, state, served: 0, reserved, retired: false };
+        let member = Member {
+            place: id,
+            state,
+            served: 0,
+            reserved,
+            retired: false,
+            borrowers: Vec::new(),
+            idle_due: None,
+        };
         let link = Link(self.members.insert(member));
+        self.websockets += usize::from(websocket);
         if let Some(place) = self.places.get_mut(id) {
             place.members.push(link);
+            if reserved.is_some() {
+                place.reserved.push(link);
+            }
         }
         self.steps.push_back(Step::Open(link));
         true
+    }
+
+    /// The connection that has been idle for longest. It is looked for where there is no room for another one, which is rare.
+    fn longest_idle(&self) -> Option<Link> {
+        let idle = self.members.keys().map(Link).filter(|link| self.is_idle(*link));
+        idle.min_by_key(|link| self.members.get(link.0).map(|member| member.idle_since()))
     }
 
     fn is_idle(&self, link: Link) -> bool {

@@ -26,7 +26,7 @@ impl Bench {
 
     fn want_as(&mut self, key: &Arc<Key>, fresh: bool, careful: bool) -> Waiter {
         let waiter = self.names.insert(());
-        assert!(self.pool.want(self.now, key, Wanted { waiter, fresh, careful }));
+        assert!(self.pool.want(key, Wanted { waiter, fresh, careful }));
         waiter
     }
 
@@ -100,7 +100,7 @@ fn a_place_has_so_many_connections_and_more_requests_wait() {
     assert_eq!(it.steps(), [Step::Assign(links[0], waiters[1])]);
     it.pool.release(it.now, links[0], After::Retire);
     assert_eq!(it.steps(), [Step::Close(links[0])]);
-    it.pool.gone(links[0]);
+    it.pool.gone(it.now, links[0]);
     assert_eq!(it.opens().len(), 1, "its room is free again");
 }
 
@@ -112,7 +112,7 @@ fn the_oldest_idle_connection_gives_way_to_another_place() {
     let _young = it.idle(&key("http://b"));
     it.want(&key("http://c"));
     assert_eq!(it.steps(), [Step::Close(old)]);
-    it.pool.gone(old);
+    it.pool.gone(it.now, old);
     assert_eq!(it.opens().len(), 1);
 
     let mut it = Bench::new(|limits| limits.connections_max = 1);
@@ -137,7 +137,7 @@ fn a_connection_that_becomes_idle_gives_way_to_a_place_that_lacks_room() {
     assert_eq!(it.steps(), []);
     it.keep(link);
     assert_eq!(it.steps(), [Step::Close(link)]);
-    it.pool.gone(link);
+    it.pool.gone(it.now, link);
     assert_eq!(it.opens().len(), 1);
 }
 
@@ -149,7 +149,7 @@ fn an_idle_connection_ends_after_its_time_or_that_of_the_server() {
     assert_eq!(it.pool.next_timeout(), Some(it.now + 60 * SECOND));
     it.wait(60 * SECOND);
     assert_eq!(it.steps(), [Step::Close(link)]);
-    it.pool.gone(link);
+    it.pool.gone(it.now, link);
     let link = it.idle(&a);
     let waiter = it.want(&a);
     assert_eq!(it.steps(), [Step::Assign(link, waiter)]);
@@ -198,7 +198,7 @@ fn a_cancelled_request_leaves_its_connection_to_the_next() {
         assert_eq!(it.steps(), []);
         let next = it.want(&a);
         assert_eq!(it.steps(), [Step::Assign(link, next)]);
-        it.pool.gone(link);
+        it.pool.gone(it.now, link);
     }
 }
 
@@ -211,7 +211,7 @@ fn the_first_connection_tells_what_is_spoken_before_more_are_made() {
     it.pool.opened(it.now, link, Spoken::Http2);
     let expected: Vec<_> = waiters.iter().map(|waiter| Step::Assign(link, *waiter)).collect();
     assert_eq!(it.steps(), expected, "one is enough");
-    it.pool.gone(link);
+    it.pool.gone(it.now, link);
     for _ in 0..3 {
         it.want(&a);
     }
@@ -291,7 +291,7 @@ fn a_request_waits_so_long_and_so_many_wait() {
     let x = it.want(&a);
     assert_eq!(it.steps(), [Step::Assign(link, x)]);
     let (y, z) = (it.want(&a), it.want(&a));
-    assert!(!it.pool.want(it.now, &a, Wanted { waiter: x, fresh: false, careful: false }));
+    assert!(!it.pool.want(&a, Wanted { waiter: x, fresh: false, careful: false }));
     assert_eq!(it.steps(), []);
     it.wait(30 * SECOND);
     assert_eq!(it.steps(), [Step::Expired(y), Step::Expired(z)]);
@@ -306,7 +306,7 @@ fn a_connection_lives_so_long_and_serves_so_many() {
     assert_eq!(it.steps(), [Step::Assign(link, x)]);
     it.keep(link);
     assert_eq!(it.steps(), [Step::Close(link)]);
-    it.pool.gone(link);
+    it.pool.gone(it.now, link);
     let link = it.idle(&a);
     let mut left = Limits::default().life_max;
     while left > 30 * SECOND {
@@ -323,8 +323,76 @@ fn nothing_is_left_of_origins_without_requests() {
     let mut it = Bench::new(|_| {});
     for n in 0..100 {
         let link = it.idle(&key(&format!("http://host-{n}")));
-        it.pool.gone(link);
+        it.pool.gone(it.now, link);
         it.steps();
     }
     assert_eq!((it.pool.places.len(), it.pool.by_key.len(), it.pool.due.next()), (0, 0, None));
+}
+
+/// A connection of HTTP/2 for one place, which another place uses as well, with a request of each.
+fn lent(it: &mut Bench, a: &Arc<Key>, b: &Arc<Key>) -> Link {
+    let first = it.want(a);
+    let [link] = it.opens()[..] else { panic!("one connection") };
+    it.pool.opened(it.now, link, Spoken::Http2);
+    assert_eq!(it.steps(), [Step::Assign(link, first)]);
+    let second = it.want(b);
+    let [other] = it.opens()[..] else { panic!("one connection") };
+    assert!(it.pool.can_lend(it.now, link, b) && !it.pool.is_reserved(other));
+    it.pool.lend(other, link);
+    assert_eq!(it.steps(), [Step::Assign(link, second)]);
+    assert!(!it.pool.can_lend(it.now, link, b), "it is lent already");
+    link
+}
+
+#[test]
+fn a_place_uses_the_connection_that_it_was_lent_and_waits_for_it() {
+    let mut it = Bench::new(|limits| limits.streams_max = 2);
+    let (a, b) = (key("https://a"), key("https://b"));
+    let link = lent(&mut it, &a, &b);
+    assert!(!it.pool.can_lend(it.now, link, &key("https://c")), "it has no room");
+    let third = it.want(&b);
+    let [own] = it.opens()[..] else { panic!("one of its own") };
+    it.keep(link);
+    assert_eq!(it.steps(), [Step::Assign(link, third)], "a stream is free before that is there");
+    it.pool.opened(it.now, own, Spoken::Http2);
+    let fourth = it.want(&b);
+    assert_eq!(it.steps(), [Step::Assign(own, fourth)], "its own comes first");
+    it.pool.gone(it.now, link);
+    it.pool.gone(it.now, own);
+    it.want(&b);
+    assert_eq!(it.opens().len(), 1, "what is gone is not lent any more");
+}
+
+#[test]
+fn a_place_that_was_misdirected_is_lent_no_connection_for_a_while() {
+    let mut it = Bench::new(|limits| limits.coalesced_origins_max = 1);
+    let (a, b) = (key("https://a"), key("https://b"));
+    let link = lent(&mut it, &a, &b);
+    assert!(!it.pool.can_lend(it.now, link, &key("https://c")), "it has as many borrowers as it may");
+    it.pool.keep_apart(it.now, link, &b);
+    assert!(!it.pool.can_lend(it.now, link, &b));
+    it.want(&b);
+    assert_eq!(it.opens().len(), 1, "it needs one of its own");
+    it.wait(it.pool.limits.protocol_memory);
+    assert!(it.pool.can_lend(it.now, link, &b));
+    it.pool.retire(link);
+    assert!(!it.pool.can_lend(it.now, link, &b), "it gets no more requests");
+}
+
+#[test]
+fn websockets_have_a_limit_of_their_own_and_take_no_room_from_requests() {
+    let mut it = Bench::new(|limits| {
+        (limits.per_host_max, limits.connections_max, limits.websockets_max) = (1, 1, 2);
+    });
+    let (chat, pages) = (key("ws://a"), key("http://a"));
+    it.want(&chat);
+    it.want(&chat);
+    let sockets = it.opens();
+    assert_eq!(sockets.len(), 2, "as many as there may be");
+    it.want(&key("ws://b"));
+    assert_eq!(it.opens(), [], "one more waits, wherever it leads");
+    it.want(&pages);
+    assert_eq!(it.opens().len(), 1, "a request does not");
+    it.pool.gone(it.now, sockets[0]);
+    assert_eq!(it.opens().len(), 1, "until one of them has ended");
 }

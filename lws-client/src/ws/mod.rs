@@ -205,6 +205,14 @@ pub(crate) struct Terms {
     pub(crate) limits: OutboxLimits,
 }
 
+impl Terms {
+    /// Forgets what is said in an opening handshake alone, of a WebSocket that will have no other one: it may idle for long.
+    fn forget_handshake(&mut self) {
+        (self.fields, self.protocols) = (Fields::new(), Vec::new());
+        (self.host, self.target) = (None, None);
+    }
+}
+
 /// A WebSocket.
 pub(crate) struct Socket {
     terms: Terms,

@@ -296,7 +296,9 @@ impl Client {
     /// One event of a stream that is, or becomes, a WebSocket.
     pub(crate) fn socket_event(&mut self, link: Link, event: Event<'_>) {
         let key = event.key();
-        let Some(used) = self.links.get(&link).and_then(|record| record.streams.get(&key)) else { return };
+        let Some(used) = self.links.get(link.name()).and_then(|record| record.streams.get(key)) else {
+            return;
+        };
         match (event, used.used) {
             (
                 Event::Established { stream: Established::WebSocket(stream), head },
@@ -332,7 +334,7 @@ impl Client {
         self.exchanges.remove(request.0);
         self.due.cancel(Due::Total(request));
         self.due.cancel(Due::FirstByte(request));
-        if let Some(used) = self.links.get_mut(&link).and_then(|record| record.streams.get_mut(&key)) {
+        if let Some(used) = self.links.get_mut(link.name()).and_then(|record| record.streams.get_mut(key)) {
             used.used = StreamUse::Socket(id);
         }
         let Some(socket) = self.sockets.get_mut(id) else { return };
@@ -349,6 +351,9 @@ impl Client {
                 true,
                 &limits,
             );
+        }
+        if !socket.terms.rules.enabled {
+            socket.terms.forget_handshake();
         }
         let Some(head) = head else { return };
         let head = ResponseHead::of(&head, socket.url());

@@ -14,6 +14,7 @@ use crate::socket_options::ConnectOptions;
 use crate::token::ConnectionId;
 use lws_proto::{Config, Time};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -59,6 +60,11 @@ impl<S> Attempt<S> {
         let deadline = now + options.timeout;
         let progress = Progress::Resolving { lookup: None, give_up: now + options.resolve_timeout };
         Self { id, target, config, options, state, deadline, progress, failed: Vec::new() }
+    }
+
+    /// The first of these addresses to which there is a connection that may serve in place of this one.
+    pub(super) fn shared(&self, addresses: &[SocketAddr]) -> Option<SocketAddr> {
+        addresses.iter().copied().find(|address| self.options.shared_with.contains(address))
     }
 
     /// Begins to race sockets for these addresses.

@@ -73,10 +73,13 @@ impl<A: Application> Driver<A> {
                 Ok(addresses) if addresses.is_empty() => {
                     self.end_attempt(id, ConnectCause::Resolve(ResolveError::NoAddress));
                 }
-                Ok(addresses) => {
-                    let max = self.core.options.resolver_addresses_max.max(1);
-                    self.race(id, addresses.into_iter().map(Address::Tcp).collect(), max);
-                }
+                Ok(addresses) => match attempt.shared(&addresses) {
+                    Some(address) => self.end_attempt(id, ConnectCause::Shared(address)),
+                    None => {
+                        let max = self.core.options.resolver_addresses_max.max(1);
+                        self.race(id, addresses.into_iter().map(Address::Tcp).collect(), max);
+                    }
+                },
                 Err(error) => self.end_attempt(id, ConnectCause::Resolve(error)),
             }
         }
@@ -192,7 +195,8 @@ impl<A: Application> Driver<A> {
         }
         let Some(attempt) = self.connects.attempts.remove(&id.index) else { return };
         self.core.timers.cancel(id.index);
-        self.core.stats.connect_failed_total += 1;
+        let failed = !matches!(cause, ConnectCause::Shared(_));
+        self.core.stats.connect_failed_total += u64::from(failed);
         let (state, error) = attempt.into_error(cause);
         let mut cx = DriverContext::new(&mut self.core, Subject::name(id));
         self.application.connect_failed(&mut cx, state, error);

@@ -7,6 +7,7 @@ use crate::tls::Failure;
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Why an outgoing connection could not be made. Its `Display` text lists, for a person, what was tried and how
@@ -60,6 +61,9 @@ pub enum ConnectCause {
         /// The phase that it had reached.
         phase: ConnectPhase,
     },
+    /// The name resolves to an address that this side has a connection to, which may serve in place of this one:
+    /// [`ConnectOptions::shared_with`](crate::ConnectOptions::shared_with). Nothing has failed.
+    Shared(SocketAddr),
     /// The socket was connected, and TLS failed.
     Tls(Failure),
     /// The socket was connected, but a system call on it failed here.
@@ -90,7 +94,7 @@ impl ConnectError {
     #[must_use]
     pub fn phase(&self) -> ConnectPhase {
         match &self.cause {
-            ConnectCause::Resolve(_) => ConnectPhase::Resolve,
+            ConnectCause::Resolve(_) | ConnectCause::Shared(_) => ConnectPhase::Resolve,
             ConnectCause::Failed | ConnectCause::Local(_) => ConnectPhase::Connect,
             ConnectCause::Tls(_) => ConnectPhase::Tls,
             ConnectCause::TimedOut { phase } | ConnectCause::GivenUp { phase } => *phase,
@@ -118,6 +122,7 @@ impl ConnectError {
                 self.attempts.last().map_or(io::ErrorKind::NotFound, |attempt| attempt.error.kind())
             }
             ConnectCause::TimedOut { .. } => io::ErrorKind::TimedOut,
+            ConnectCause::Shared(_) => io::ErrorKind::AlreadyExists,
             ConnectCause::GivenUp { .. } => io::ErrorKind::ConnectionAborted,
             ConnectCause::Tls(failure) => failure.kind(),
             ConnectCause::Local(error) => error.kind(),
@@ -151,6 +156,9 @@ impl fmt::Display for ConnectError {
             }
             ConnectCause::TimedOut { .. } => write!(f, "no connection to {target} in time")?,
             ConnectCause::GivenUp { .. } => write!(f, "gave up connecting to {target}")?,
+            ConnectCause::Shared(address) => {
+                write!(f, "there is a connection to {address}, which is {target}")?;
+            }
             ConnectCause::Tls(failure) => write!(f, "no connection to {target}: {failure}")?,
             ConnectCause::Local(error) => write!(f, "no connection to {target}: {error}")?,
         }
@@ -174,7 +182,7 @@ impl Error for ConnectError {
             ConnectCause::Tls(failure) => Some(failure),
             ConnectCause::Local(error) => Some(error),
             ConnectCause::Failed => self.attempts.last().map(|attempt| &attempt.error as _),
-            ConnectCause::TimedOut { .. } | ConnectCause::GivenUp { .. } => None,
+            ConnectCause::TimedOut { .. } | ConnectCause::GivenUp { .. } | ConnectCause::Shared(_) => None,
         }
     }
 }

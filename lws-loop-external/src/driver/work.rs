@@ -12,6 +12,7 @@ use crate::slot::{Body, NEVER, Slot};
 use crate::token::ConnectionId;
 use crate::turn;
 use crate::waker::Post;
+use std::collections::VecDeque;
 use std::os::fd::AsFd;
 
 /// The most that one call of [`Service::settle`](crate::Service::settle) does of each kind of work before descriptors
@@ -24,6 +25,37 @@ const MESSAGES_MAX: usize = 64;
 
 /// The most timers that one call of `settle` moves back before they fire.
 const MOVED_BACK_MAX: usize = 64;
+
+/// Commands about one connection that are carried out before it has its turn, so that their output leaves together.
+const TOGETHER_MAX: usize = 32;
+
+/// Among how many commands the next one about the same connection is looked for.
+const LOOK_AHEAD: usize = 64;
+
+/// Takes the next command about a connection from the queue, if it is one after which the connection goes on as before. Commands about
+/// other connections have no order with it.
+fn take_next<S, M>(commands: &mut VecDeque<Command<S, M>>, id: ConnectionId) -> Option<Command<S, M>> {
+    for at in 0..commands.len().min(LOOK_AHEAD) {
+        match commands.get(at)? {
+            Command::Wake(of) | Command::Message(of, _) | Command::WantWrite(of, _) if *of == id => {
+                return commands.remove(at);
+            }
+            Command::Drain(of, _)
+            | Command::Insert(of, ..)
+            | Command::Close(of)
+            | Command::Retire(of)
+            | Command::Abort(of)
+                if *of == id =>
+            {
+                return None;
+            }
+            // Messages of other threads come behind what was asked for before.
+            Command::OpenMessages => return None,
+            _ => {}
+        }
+    }
+    None
+}
 
 impl<A: Application> Driver<A> {
     /// Queues the delivery of other threads' messages behind the commands so far, if there may be some.
@@ -210,27 +242,35 @@ impl<A: Application> Driver<A> {
         let (connection, state, tls) = open.parts();
         // What is queued is mostly sent at once, in the turn below.
         self.buffers.lend(connection);
-        match command {
-            Command::Wake(_) => {
-                if !self.core.ids.awake(id) {
-                    return self.buffers.reclaim(connection);
+        // The streams of HTTP/2 are woken one by one: what all of them have to send leaves together.
+        let mut more = if connection.is_http2() { TOGETHER_MAX } else { 0 };
+        let mut next = Some(command);
+        while let Some(command) = next.take() {
+            match command {
+                Command::Wake(_) => {
+                    if self.core.ids.awake(id) {
+                        let mut cx = DriverContext::new(&mut self.core, subject.with_tls(tls));
+                        self.application.woken(&mut cx, state, connection);
+                    }
                 }
-                let mut cx = DriverContext::new(&mut self.core, subject.with_tls(tls));
-                self.application.woken(&mut cx, state, connection);
-            }
-            Command::Message(_, message) => {
-                let mut cx = DriverContext::new(&mut self.core, subject.with_tls(tls));
-                self.application.message_to(&mut cx, state, connection, message);
-            }
-            Command::WantWrite(_, key) => {
-                if let Some(mut stream) = connection.stream(key) {
-                    stream.want_write();
+                Command::Message(_, message) => {
+                    let mut cx = DriverContext::new(&mut self.core, subject.with_tls(tls));
+                    self.application.message_to(&mut cx, state, connection, message);
                 }
+                Command::WantWrite(_, key) => {
+                    if let Some(mut stream) = connection.stream(key) {
+                        stream.want_write();
+                    }
+                }
+                Command::Close(_) => connection.drain(self.core.now()),
+                Command::Retire(_) => connection.retire(self.core.now()),
+                Command::Abort(_) => connection.abort(),
+                Command::OpenMessages | Command::Drain(..) | Command::Insert(..) | Command::Connect(_) => {}
             }
-            Command::Close(_) => connection.drain(self.core.now()),
-            Command::Retire(_) => connection.retire(self.core.now()),
-            Command::Abort(_) => connection.abort(),
-            Command::OpenMessages | Command::Drain(..) | Command::Insert(..) | Command::Connect(_) => {}
+            if more > 0 {
+                more -= 1;
+                next = take_next(&mut self.core.commands, id);
+            }
         }
         if self.core.turn.is_spent() {
             self.buffers.reclaim(connection);

@@ -1,8 +1,9 @@
 //! WebSockets through the proxy: the handshake, messages of every length, ends from either side.
 
 use crate::common::{Answer, Peer, Running, answering, front, serve};
+use lws_proxy::Proxy;
 use lws_server::http::{Request, Response, Status};
-use lws_server::ws::{Accepted, CloseCode, Handler, Message};
+use lws_server::ws::{Accepted, CloseCode, Deflate, Handler, Message};
 use lws_server::{Context, Payload, Sent, WebSocket};
 use std::io::Read;
 use std::time::Duration;
@@ -122,6 +123,27 @@ fn messages_go_both_ways_over_either_version_to_the_upstream() {
             "{scheme}: the upstream's code and reason"
         );
     }
+}
+
+#[test]
+fn messages_are_compressed_before_the_proxy_where_its_site_does_that() {
+    let there = echo();
+    let upstream = format!("http://{}", there.address);
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    let plain = front(std::slice::from_ref(&upstream));
+    assert_eq!(plain.open("/echo", offer).1.field("sec-websocket-extensions"), None);
+
+    let here = serve(move |builder| {
+        let proxy = Proxy::new(upstream.parse().expect("an upstream"));
+        builder.any_host().deflate(Deflate::default()).route(proxy.route("/"))
+    });
+    assert_eq!(here.open("/echo", "").1.field("sec-websocket-extensions"), None, "nobody offers it");
+    let (mut peer, answer) = here.open("/echo", offer);
+    let agreed = answer.field("sec-websocket-extensions").unwrap_or_default().to_owned();
+    assert!(agreed.starts_with("permessage-deflate"), "{}", answer.head);
+    // RFC 7692 §7.2.3.1: "Hello", whose answer is too short to be compressed.
+    peer.send([0xc1, 0x87, 0, 0, 0, 0, 0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]);
+    assert_eq!(peer.message(), (1, b"Hello".to_vec()));
 }
 
 #[test]

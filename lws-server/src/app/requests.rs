@@ -20,7 +20,7 @@ use crate::tls::Plain;
 use crate::ws;
 use crate::ws::Deflate;
 use lws_proto::http::{Head, HeadBuf};
-use lws_proto::ws::{Accept, check_request};
+use lws_proto::ws::{Accept, check_request, is_opening};
 use lws_proto::{StreamKey, Time};
 use std::rc::Rc;
 
@@ -79,6 +79,16 @@ fn tally_of(
         tally.answer_for(errors, subrequest);
     }
     tally
+}
+
+/// Notes what a WebSocket that the exchange may become later on is to be compressed with.
+#[cold]
+fn note_opening(state: &mut StreamState, head: &Head<'_>, deflate: &Deflate) {
+    if let StreamPhase::Http(http) = &mut state.phase
+        && is_opening(head)
+    {
+        http.tally.open_with(deflate.clone());
+    }
 }
 
 impl App {
@@ -168,6 +178,9 @@ impl App {
         match step {
             Step::Request(served) => {
                 routed.content_bytes_max = served.terms.content_bytes_max;
+                if let Some(deflate) = site.as_ref().and_then(|site| site.deflate()) {
+                    note_opening(state, &head, deflate);
+                }
                 self.ask(cx, state, served, ReceivedRequest { stream, head, routed, end });
             }
             Step::Upgrade(served) => {

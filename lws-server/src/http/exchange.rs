@@ -309,7 +309,7 @@ impl<'a> Exchange<'a> {
         opening: &HeadBuf,
         accepted: ws::Accepted<H>,
     ) -> Result<(), Misuse> {
-        match accepted.boxed().accept(self.stream, &opening.lend(), None) {
+        match accepted.boxed().accept(self.stream, &opening.lend(), self.tally.deflate()) {
             Ok(handler) => {
                 self.tally.become_websocket(handler);
                 Ok(())

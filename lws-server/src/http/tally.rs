@@ -3,6 +3,7 @@
 use super::subrequest::Subrequest;
 use super::{Attached, Compression, ErrorForm};
 use crate::ws;
+use crate::ws::Deflate;
 use lws_proto::Time;
 use lws_proto::http::{HeadBuf, Status};
 use std::borrow::Cow;
@@ -35,6 +36,8 @@ pub(crate) struct Tally {
 pub(crate) struct RareTally {
     /// The exchange has become a WebSocket, whose handler this is.
     upgraded: Upgraded,
+    /// What a WebSocket that the exchange may become is compressed with.
+    deflate: Option<Deflate>,
     /// What is answered in place of the request.
     instead: Option<HeadBuf>,
     /// The application's words for errors, if it has some.
@@ -83,6 +86,16 @@ impl Tally {
         if let Some(errors) = other.rare.as_mut().and_then(|rare| rare.errors.take()) {
             self.rare_mut().errors = Some(errors);
         }
+    }
+
+    /// Has a WebSocket that the exchange becomes agree on permessage-deflate, if its client offers that.
+    pub(crate) fn open_with(&mut self, deflate: Deflate) {
+        self.rare_mut().deflate = Some(deflate);
+    }
+
+    /// What a WebSocket that the exchange becomes is compressed with.
+    pub(super) fn deflate(&self) -> Option<&Deflate> {
+        self.rare.as_ref()?.deflate.as_ref()
     }
 
     /// The exchange has become a WebSocket, which this handles.

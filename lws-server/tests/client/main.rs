@@ -1,5 +1,8 @@
 //! The client on the built-in loop, against the server of this workspace, with TLS and through proxies.
 
+mod coalescing;
+mod embedder;
+
 use lws_client::ws::{Context, GaveUp, Handler, Message, Opened, ReconnectRules, SocketBuilder};
 use lws_client::{
     Body, Cause, ClientApp, Options, Override, Phase, Proxy, ProxyRules, Request, Runtime, Tls, Versions,
