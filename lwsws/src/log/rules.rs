@@ -52,20 +52,15 @@ impl Rules {
 }
 
 impl Chosen {
-    /// Writes the line of a record, if it is to be logged.
-    pub(crate) fn write(&self, record: &AccessRecord<'_>, line: &mut String) -> bool {
+    /// Appends the line of a record to `lines`, without its end, if it is to be logged.
+    pub(crate) fn append(&self, record: &AccessRecord<'_>, lines: &mut Vec<u8>) {
         if !self.wants(record.target, record.status, record.cause) {
-            return false;
+            return;
         }
-        let mut octets = std::mem::take(line).into_bytes();
-        octets.clear();
         match self.rules.format {
-            Format::Combined => record.append_combined(&mut octets),
-            Format::Json => record.append_json(&mut octets),
+            Format::Combined => record.append_combined(lines),
+            Format::Json => record.append_json(lines),
         }
-        // Both are text, whatever a peer has sent.
-        *line = String::from_utf8(octets).unwrap_or_default();
-        true
     }
 
     /// Whether a request is logged. One that did not go well always is.
