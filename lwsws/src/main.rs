@@ -207,7 +207,8 @@ fn prepare(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result
     let mut sockets = Sockets { manager: manager::sockets()?, handed_over: process::handed_over(launcher) };
     let takes_over = !sockets.handed_over.is_empty();
     let format = log_rules(arguments, configured.as_ref().map(Served::log_rules)).format;
-    let log = if arguments.quiet { None } else { Some(Log::start(&arguments.access_log, format)?) };
+    let owner = configured.as_ref().map(Served::owner).transpose()?.flatten();
+    let log = if arguments.quiet { None } else { Some(Log::start(&arguments.access_log, format, owner)?) };
     let admin_address = admin_address(arguments, configured.as_ref())?;
     let admin_socket = admin_address.as_ref().and_then(|address| sockets.take_handed_over(address));
     let (server, what, tls) = build(arguments, configured.as_ref(), sockets, log.as_ref())?;

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -222,6 +222,45 @@ fn what_it_has_no_right_to_is_one_line_with_its_name() {
     assert!(!output.status.success() && text.lines().count() == 2, "{text}");
     assert!(text.contains("conf:1:1: cannot be read: Permission denied"), "{text}");
     mode(&closed, 0o755);
+}
+
+#[test]
+fn a_log_that_it_makes_is_that_of_the_user_it_becomes_who_opens_it_again_in_an_upgrade() {
+    let folder = Folder::new("owner");
+    let (pid_file, log, port) = (folder.at("pid"), folder.at("log"), free_port());
+    let own = fs::metadata("/proc/self").expect("it is there").uid();
+    let (user, account) = if own == 0 {
+        (NOBODY, format!("\"uid\": {NOBODY}, \"gid\": {NOBODY}"))
+    } else {
+        (own, String::new())
+    };
+    let text =
+        format!("{{ \"global\": {{ {account} }}, \"vhosts\": [ {{ \"name\": \"a\", \"port\": {port} }} ] }}");
+    fs::write(folder.at("conf"), text).expect("a file");
+    chown(folder.at(""), Some(user), None).expect("it is ours");
+    let output =
+        run(&["--config", &folder.at(""), "--daemon", "--pid-file", &pid_file, "--access-log", &log]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(fs::metadata(&log).expect("it is made").uid(), user);
+    let first = Stranger::of(&pid_file);
+    let number = fs::read_to_string(&pid_file).expect("a number");
+    first.signal("USR2");
+    eventually(|| fs::read_to_string(&pid_file).is_ok_and(|text| !text.is_empty() && text != number));
+    let second = Stranger::of(&pid_file);
+    first.wait();
+    second.signal("TERM");
+    second.wait();
+    // One that is there already stays whose it is: it may be a link to another one.
+    fs::remove_file(&log).expect("it is there");
+    fs::write(folder.at("other"), "").expect("a file");
+    std::os::unix::fs::symlink(folder.at("other"), &log).expect("a link");
+    let output =
+        run(&["--config", &folder.at(""), "--daemon", "--pid-file", &pid_file, "--access-log", &log]);
+    assert!(output.status.success(), "{}", said(&output));
+    let server = Stranger::of(&pid_file);
+    assert_eq!(fs::metadata(folder.at("other")).expect("it is there").uid(), own);
+    server.signal("TERM");
+    server.wait();
 }
 
 #[test]

@@ -167,8 +167,13 @@ impl Shared {
 }
 
 impl Log {
-    pub(crate) fn start(target: &Target, format: Format) -> io::Result<Self> {
-        Self::with_sink(target.open()?, format)
+    /// Begins to write. A file that is made for that belongs to the owner, if there is one: the user and group that the process becomes,
+    /// who opens it again.
+    ///
+    /// # Errors
+    /// The target cannot be opened, or there is no thread to be had.
+    pub(crate) fn start(target: &Target, format: Format, owner: Option<(u32, u32)>) -> io::Result<Self> {
+        Self::with_sink(target.open(owner)?, format)
     }
 
     fn with_sink(mut sink: Box<dyn Sink>, format: Format) -> io::Result<Self> {
@@ -191,10 +196,7 @@ impl Log {
 
     /// Has something written that is no request, in a line that holds no line end.
     pub(crate) fn line(&self, message: impl AsRef<str>) {
-        match self.0.format {
-            Format::Combined => self.record(message.as_ref()),
-            Format::Json => self.record(&rules::json_message(message.as_ref())),
-        }
+        self.record(&self.0.format.message(message.as_ref()));
     }
 
     /// Has a line written as it is, which holds no line end.
@@ -250,7 +252,11 @@ fn write_lines(shared: &Shared, sink: &mut dyn Sink) {
     loop {
         let PendingLines { text, reopen, end, .. } = shared.take(std::mem::take(&mut buffer));
         if reopen && let Err(error) = sink.reopen() {
-            eprintln!("lwsws: the log stays as it is: {error}");
+            // Standard error is nowhere for a server in the background, and the log is still there.
+            let line = format!("lwsws: the log stays as it is: {error}");
+            eprintln!("{line}");
+            let line = shared.format.message(&line) + "\n";
+            write_batch(sink, line.as_bytes(), &shared.losses);
         }
         write_batch(sink, &text, &shared.losses);
         buffer = emptied(text);

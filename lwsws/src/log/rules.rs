@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use lws_config::LogRules;
 use lws_server::AccessRecord;
+use std::borrow::Cow;
 use std::cell::Cell;
 
 /// What a line looks like.
@@ -13,6 +14,16 @@ pub(crate) enum Format {
     Combined,
     /// A JSON object in each line
     Json,
+}
+
+impl Format {
+    /// What is no request as a line.
+    pub(super) fn message<'m>(self, message: &'m str) -> Cow<'m, str> {
+        match self {
+            Self::Combined => message.into(),
+            Self::Json => json_message(message).into(),
+        }
+    }
 }
 
 /// What of the requests is logged, and how.
@@ -90,7 +101,7 @@ impl Chosen {
 }
 
 /// What is no request, as an object in one line. RFC 8259 §7.
-pub(super) fn json_message(message: &str) -> String {
+fn json_message(message: &str) -> String {
     let mut line = String::with_capacity(message.len() + 16);
     line.push_str("{\"message\":\"");
     for char in message.chars() {

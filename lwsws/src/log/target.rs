@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::fchown;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -36,11 +37,11 @@ impl FromStr for Target {
 }
 
 impl Target {
-    /// Opens it; where that fails the server does not start.
-    pub(crate) fn open(&self) -> io::Result<Box<dyn Sink>> {
+    /// Opens it; where that fails the server does not start. A file that is made for it is given to the owner.
+    pub(crate) fn open(&self, owner: Option<(u32, u32)>) -> io::Result<Box<dyn Sink>> {
         Ok(match self {
             Self::Standard => Box::new(Stream::default()),
-            Self::File(path) => Box::new(NamedFile::open(path)?),
+            Self::File(path) => Box::new(NamedFile::open(path, owner)?),
             Self::Syslog => Box::new(Datagrams::connect(Path::new(SYSLOG), syslog_record)?),
             Self::Journal => Box::new(Datagrams::connect(Path::new(JOURNAL), journal_record)?),
         })
@@ -81,14 +82,26 @@ struct NamedFile {
 }
 
 impl NamedFile {
-    fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), file: append(path)?, cut: CutLine::default() })
+    fn open(path: &Path, owner: Option<(u32, u32)>) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), file: append(path, owner)?, cut: CutLine::default() })
     }
 }
 
-fn append(path: &Path) -> io::Result<File> {
-    let opened = OpenOptions::new().append(true).create(true).open(path);
+fn append(path: &Path, owner: Option<(u32, u32)>) -> io::Result<File> {
+    let opened = make(path, owner).or_else(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => OpenOptions::new().append(true).open(path),
+        _ => Err(error),
+    });
     opened.map_err(|error| io::Error::new(error.kind(), format!("the log {}: {error}", path.display())))
+}
+
+/// Makes the file. Only one that is new is given away: another one may be somebody's link to what root alone may write.
+fn make(path: &Path, owner: Option<(u32, u32)>) -> io::Result<File> {
+    let file = OpenOptions::new().append(true).create_new(true).open(path)?;
+    if let Some((user, group)) = owner {
+        fchown(&file, Some(user), Some(group))?;
+    }
+    Ok(file)
 }
 
 impl Sink for NamedFile {
@@ -98,7 +111,7 @@ impl Sink for NamedFile {
 
     fn reopen(&mut self) -> io::Result<()> {
         // The new one comes first: where it cannot be had, the old one goes on.
-        let file = append(&self.path)?;
+        let file = append(&self.path, None)?;
         self.cut.write(&mut self.file, b"");
         self.cut = CutLine::default();
         self.file = file;
@@ -229,7 +242,7 @@ mod tests {
     fn a_file_that_was_moved_away_is_opened_anew_and_no_line_is_lost() {
         let folder = folder("file");
         let (name, moved) = (folder.join("log"), folder.join("log.1"));
-        let mut file = Target::File(name.clone()).open().expect("a file");
+        let mut file = Target::File(name.clone()).open(None).expect("a file");
         assert_eq!(file.lines(b"one\n"), 0);
         fs::rename(&name, &moved).expect("it is there");
         assert_eq!(file.lines(b"two\n"), 0);
