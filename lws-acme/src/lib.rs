@@ -31,7 +31,7 @@
 //! # Ok::<(), lws_acme::KeyError>(())
 //! ```
 //!
-//! [`renewal`] says when a certificate is renewed, unless a [`RenewalCheck`] learns that of the authority (RFC 9773), and [`Backoff`] how
+//! [`renewal()`] says when a certificate is renewed, unless a [`RenewalCheck`] learns that of the authority (RFC 9773), and [`Backoff`] how
 //! long to wait after a failure.
 #![forbid(unsafe_code)]
 
