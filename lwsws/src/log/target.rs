@@ -6,11 +6,14 @@ use std::os::unix::fs::fchown;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 /// The socket of syslog.
 const SYSLOG: &str = "/dev/log";
 /// The socket of the journal.
 const JOURNAL: &str = "/run/systemd/journal/socket";
+/// How long a daemon may take to make room for a record: their queues are short, ten records by default, and the writer is there to wait.
+const ROOM_TIMEOUT: Duration = Duration::from_millis(200);
 /// Facility `daemon` (3) and severity `informational` (6). RFC 5424 §6.2.1.
 const PRIORITY: u8 = 3 * 8 + 6;
 
@@ -181,7 +184,7 @@ impl Datagrams {
 fn connect(path: &Path) -> io::Result<UnixDatagram> {
     let connected = UnixDatagram::unbound().and_then(|socket| {
         socket.connect(path)?;
-        socket.set_nonblocking(true)?;
+        socket.set_write_timeout(Some(ROOM_TIMEOUT))?;
         Ok(socket)
     });
     connected.map_err(|error| io::Error::new(error.kind(), format!("the log at {}: {error}", path.display())))
@@ -205,9 +208,18 @@ impl Datagrams {
 
 impl Sink for Datagrams {
     fn lines(&mut self, lines: &[u8]) -> u64 {
-        let lines = lines.split_inclusive(|octet| *octet == b'\n');
-        let lines = lines.map(|line| line.strip_suffix(b"\n").unwrap_or(line));
-        lines.map(|line| u64::from(self.line(line).is_err())).sum()
+        let mut lost = 0;
+        let mut rest = lines;
+        while let Some(end) = rest.iter().position(|octet| *octet == b'\n') {
+            match self.line(&rest[..end]) {
+                Ok(()) => {}
+                // A daemon that stands still is not waited for again with each line.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return lost + line_ends(rest),
+                Err(_) => lost += 1,
+            }
+            rest = &rest[end + 1..];
+        }
+        lost
     }
 
     fn reopen(&mut self) -> io::Result<()> {
@@ -275,6 +287,35 @@ mod tests {
             assert_eq!(&buffer[..n], &record(b"three")[..]);
             fs::remove_file(&path).expect("it was there");
         }
+        fs::remove_dir_all(folder).expect("it was there");
+    }
+
+    #[test]
+    fn a_daemon_that_takes_its_time_loses_nothing_and_one_that_stands_still_is_waited_for_once() {
+        let folder = folder("slow");
+        let path = folder.join("socket");
+        let daemon = UnixDatagram::bind(&path).expect("bound");
+        let mut sink = Datagrams::connect(&path, syslog_record).expect("connected");
+        // More than any queue has room for.
+        let lines: Vec<_> = (0..2_000).flat_map(|line| format!("{line}\n").into_bytes()).collect();
+        let reader = daemon.try_clone().expect("a descriptor");
+        let slow = std::thread::spawn(move || {
+            let mut buffer = [0; 256];
+            (0..2_000).for_each(|line| {
+                let n = reader.recv(&mut buffer).expect("received");
+                assert!(buffer[..n].ends_with(format!(": {line}").as_bytes()), "{line}");
+            });
+        });
+        assert_eq!(sink.lines(&lines), 0);
+        slow.join().expect("all of them, in their order");
+        let begun = std::time::Instant::now();
+        let lost = sink.lines(&lines);
+        assert!(lost > 0 && lost < 2_000, "{lost}");
+        assert!(
+            begun.elapsed() >= ROOM_TIMEOUT && begun.elapsed() < 10 * ROOM_TIMEOUT,
+            "{:?}",
+            begun.elapsed()
+        );
         fs::remove_dir_all(folder).expect("it was there");
     }
 
