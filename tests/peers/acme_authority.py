@@ -80,6 +80,7 @@ class AcmeAuthority:
         #: When certificates are to be renewed, in days from now; how often it was asked about which, and what orders have replaced.
         self.window = (20.0, 21.0)
         self.asked_about: list[str] = []
+        self.known: dict[Path, str] = {}
         self.replaced: list[str | None] = []
         #: Nothing is answered before it is set.
         self.open = threading.Event()
@@ -160,15 +161,19 @@ class AcmeAuthority:
 
     def renewal(self, name: str) -> dict:
         """RFC 9773 §4.2."""
-        self.asked_about.append(name)
         assert name in self.names(), f"{name} is none of {self.names()}"
         start, end = ((datetime.now(UTC) + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ") for days in self.window)
+        # Last: who waits for it may end the client then.
+        self.asked_about.append(name)
         return {"suggestedWindow": {"start": start, "end": end}, "explanationURL": f"{self.base}/why"}
 
     def names(self) -> set[str]:
         """The names of all certificates that were issued. RFC 9773 §4.1."""
         others = ("roots.pem", "directory.pem")
-        return {renewal_name(path) for path in self.folder.glob("*.pem") if path.name not in others}
+        for path in self.folder.glob("*.pem"):
+            if path.name not in others and path not in self.known:
+                self.known[path] = renewal_name(path)
+        return set(self.known.values())
 
     def verify(self, path: str, kind: str | None, body: bytes) -> tuple[dict, str, dict | None]:
         """The account of a request, its URL, and its payload: `None` if it only reads."""
