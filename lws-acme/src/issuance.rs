@@ -4,8 +4,9 @@
 //! taken one after the other. Knows no transport: what is to be sent is said, and what came is handed in.
 
 use crate::failure::{Failure, FailureKind, Problem};
-use crate::jws::{Signer, base64url, signed};
-use crate::key::AccountKey;
+use crate::jws::{Signer, base64url, binding, signed};
+use crate::key::{AccountKey, ExternalAccount};
+use crate::renewal::CertificateId;
 use crate::wire::{
     Authorization, AuthorizationStatus, ChallengeKind, Directory, Order, OrderStatus, Validation, chain,
     json, token, url,
@@ -39,6 +40,10 @@ pub struct OrderRequest {
     pub domains: Vec<String>,
     /// How they are validated.
     pub challenge: ChallengeKind,
+    /// The account that a new one is bound to, where the authority wants that. RFC 8555 §7.3.4.
+    pub external_account: Option<ExternalAccount>,
+    /// The certificate that the new one takes the place of, if it is of the same authority. RFC 9773 §5.
+    pub replaces: Option<CertificateId>,
 }
 
 /// A request to the authority.
@@ -354,6 +359,11 @@ impl Issuance {
             self.session.refused_nonces += 1;
             return self.ask();
         }
+        // What the order says of the certificate before it must not cost the one that it is for.
+        let is_about_it = problem.is("alreadyReplaced") || problem.is("malformed");
+        if is_about_it && matches!(self.stage, Stage::NewOrder) && self.request.replaces.take().is_some() {
+            return self.ask();
+        }
         let status = response.status;
         self.fail(self.stage.name(), FailureKind::Refused { status, problem }, retry_after);
     }
@@ -376,8 +386,8 @@ impl Issuance {
         let (url, payload) = match &self.stage {
             // Neither is entered once there is a directory.
             Stage::Directory | Stage::Ended => return Ok(unsigned(Method::Get, &self.request.directory)),
-            Stage::Account => (&directory.new_account, self.account_payload().to_string()),
-            Stage::NewOrder => (&directory.new_order, self.order_payload().to_string()),
+            Stage::Account => (&directory.new_account, self.account_payload(directory).to_string()),
+            Stage::NewOrder => (&directory.new_order, self.order_payload(directory).to_string()),
             Stage::Challenge(_, challenged) => (&challenged.url, "{}".to_owned()),
             Stage::Finalize(placed) => (&placed.finalize, json!({ "csr": base64url(&self.csr) }).to_string()),
             Stage::Authorization(placed) | Stage::Validated(placed, _) => {
@@ -393,20 +403,31 @@ impl Issuance {
     }
 
     /// RFC 8555 §7.3. A key that has an account already gets the one that it has.
-    fn account_payload(&self) -> Value {
-        json!({ "termsOfServiceAgreed": self.request.terms_agreed, "contact": self.request.contacts })
+    fn account_payload(&self, directory: &Directory) -> Value {
+        let mut payload =
+            json!({ "termsOfServiceAgreed": self.request.terms_agreed, "contact": self.request.contacts });
+        if let Some(external) = &self.request.external_account {
+            payload["externalAccountBinding"] = binding(&self.key, external, &directory.new_account);
+        }
+        payload
     }
 
     /// RFC 8555 §7.4.
-    fn order_payload(&self) -> Value {
+    fn order_payload(&self, directory: &Directory) -> Value {
         let identifier = |domain: &String| json!({ "type": "dns", "value": domain.to_ascii_lowercase() });
-        json!({ "identifiers": self.request.domains.iter().map(identifier).collect::<Vec<_>>() })
+        let identifiers: Vec<_> = self.request.domains.iter().map(identifier).collect();
+        let mut payload = json!({ "identifiers": identifiers });
+        // An authority without renewal information does not know the member.
+        if let (Some(replaced), Some(_)) = (&self.request.replaces, &directory.renewal_info) {
+            payload["replaces"] = replaced.to_string().into();
+        }
+        payload
     }
 
     fn on_directory(&mut self, response: &Response<'_>) -> Result<Move, FailureKind> {
         let directory = Directory::parse(response.body)?;
-        if directory.needs_external_account {
-            let why = "the authority wants accounts to be bound to one of its own, which is not supported";
+        if directory.needs_external_account && self.request.external_account.is_none() {
+            let why = "the authority wants accounts to be bound to one of its own, and none is named";
             return Err(FailureKind::Unsupported(why.into()));
         }
         if let Some(terms) = &directory.terms
@@ -514,12 +535,12 @@ fn not_valid(authorization: &Authorization) -> FailureKind {
     FailureKind::Invalid { domain: authorization.domain.clone(), problem: authorization.error() }
 }
 
-fn unsigned(method: Method, url: &str) -> Request {
+pub(crate) fn unsigned(method: Method, url: &str) -> Request {
     Request { method, url: url.to_owned(), body: String::new() }
 }
 
 /// A `Retry-After` field: seconds, or a date. RFC 9110 §10.2.3.
-fn retry_after(text: &str, unix_seconds: i64) -> Option<Duration> {
+pub(crate) fn retry_after(text: &str, unix_seconds: i64) -> Option<Duration> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.parse().ok().map(Duration::from_secs);
     }

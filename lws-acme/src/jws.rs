@@ -1,6 +1,6 @@
 //! JSON Web Signatures of requests: RFC 7515 in the flattened form that RFC 8555 §6.2 asks for.
 
-use crate::key::{AccountKey, KeyError};
+use crate::key::{AccountKey, ExternalAccount, KeyError};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -29,6 +29,14 @@ pub(crate) fn signed(
     let (header, payload) = (base64url(header.to_string().as_bytes()), base64url(payload.as_bytes()));
     let signature = base64url(&key.sign(format!("{header}.{payload}").as_bytes())?);
     Ok(json!({ "protected": header, "payload": payload, "signature": signature }).to_string())
+}
+
+/// The public key of an account, signed with that of the one which it is bound to, for one URL. RFC 8555 §7.3.4.
+pub(crate) fn binding(key: &AccountKey, external: &ExternalAccount, url: &str) -> Value {
+    let header = json!({ "alg": "HS256", "kid": external.key_id(), "url": url });
+    let (header, payload) = (base64url(header.to_string().as_bytes()), base64url(key.jwk().as_bytes()));
+    let signature = base64url(&external.sign(format!("{header}.{payload}").as_bytes()));
+    json!({ "protected": header, "payload": payload, "signature": signature })
 }
 
 /// RFC 4648 §5, without padding.

@@ -1,6 +1,11 @@
-//! Keys: the one that an account signs its requests with, and that of a certificate. Both are on the curve P-256.
+//! Keys: the one that an account signs its requests with, and that of a certificate, both on the curve P-256; and the one that binds an
+//! account to another.
 
 use crate::jws::{base64url, fixed_signature};
+use base64::Engine;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use hmac::{Hmac, KeyInit, Mac};
 use rcgen::{
     CertificateParams, CustomExtension, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData,
     SigningKey,
@@ -19,6 +24,15 @@ pub struct AccountKey {
 /// The private key of a certificate.
 pub struct CertificateKey {
     pair: KeyPair,
+}
+
+/// An account that an authority knows by other means than ACME, to which one of ACME is bound. RFC 8555 §7.3.4.
+#[derive(Clone)]
+pub struct ExternalAccount {
+    key_id: String,
+    mac: Hmac<Sha256>,
+    /// For comparisons.
+    key: Box<[u8]>,
 }
 
 /// A key could not be made, read or used: for a person.
@@ -132,6 +146,51 @@ impl CertificateKey {
     #[must_use]
     pub fn to_der(&self) -> Vec<u8> {
         self.pair.serialize_der()
+    }
+}
+
+impl ExternalAccount {
+    /// The account of which the authority has said this identifier of a key and this key, in base64url, with or without padding.
+    ///
+    /// # Errors
+    /// One of them is empty, or the key is no base64url.
+    pub fn new(key_id: impl Into<String>, hmac_key: &str) -> Result<Self, KeyError> {
+        let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+        let key = GeneralPurpose::new(&URL_SAFE, config).decode(hmac_key);
+        // What was wrong would repeat a part of the key.
+        let key = key.map_err(|_| KeyError::new("the key of an external account is no base64url"))?;
+        let key_id = key_id.into();
+        if key_id.is_empty() || key.is_empty() {
+            return Err(KeyError::new("an external account has the identifier of a key, and the key"));
+        }
+        let mac = Hmac::new_from_slice(&key).map_err(KeyError::new)?;
+        Ok(Self { key_id, mac, key: key.into() })
+    }
+
+    pub(crate) fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
+    /// An HMAC-SHA256, as `HS256` of RFC 7518 §3.2.
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 32] {
+        let mut mac = self.mac.clone();
+        mac.update(message);
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl PartialEq for ExternalAccount {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.key_id, &self.key) == (&other.key_id, &other.key)
+    }
+}
+
+impl Eq for ExternalAccount {}
+
+impl fmt::Debug for ExternalAccount {
+    /// Formats nothing of the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExternalAccount").field("key_id", &self.key_id).finish_non_exhaustive()
     }
 }
 

@@ -16,6 +16,8 @@
 //!     terms_agreed: true,
 //!     domains: vec!["example.org".into()],
 //!     challenge: ChallengeKind::Http01,
+//!     external_account: None,
+//!     replaces: None,
 //! };
 //! let request = key.request(&order.domains)?;
 //! let mut issuance = Issuance::new(order, account, request);
@@ -29,20 +31,23 @@
 //! # Ok::<(), lws_acme::KeyError>(())
 //! ```
 //!
-//! [`renewal`] says when a certificate is renewed, and [`Backoff`] how long to wait after a failure.
+//! [`renewal()`] says when a certificate is renewed, unless a [`RenewalCheck`] learns that of the authority (RFC 9773), and [`Backoff`] how
+//! long to wait after a failure.
 #![forbid(unsafe_code)]
 
 mod failure;
 mod issuance;
 mod jws;
 mod key;
+mod renewal;
 mod schedule;
 mod wire;
 
 pub use failure::{Failure, FailureKind, Problem, Subproblem};
 pub use issuance::{Issuance, Method, OrderRequest, Request, Response, Step};
-pub use key::{AccountKey, CertificateKey, KeyError};
-pub use schedule::{Backoff, renewal};
+pub use key::{AccountKey, CertificateKey, ExternalAccount, KeyError};
+pub use renewal::{CertificateId, RenewalCheck, RenewalInfo, RenewalStep};
+pub use schedule::{Backoff, latest_renewal, renewal};
 pub use wire::{ChallengeKind, Validation};
 
 /// The longest response in bytes that [`Issuance::received`] takes. A chain of certificates has a few KiB.

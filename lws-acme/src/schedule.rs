@@ -19,6 +19,14 @@ pub fn renewal(not_before: SystemTime, not_after: SystemTime, chance: u32) -> Sy
     not_before.checked_add(delay).unwrap_or(not_after)
 }
 
+/// The last moment at which a certificate with this validity is renewed, whatever its authority suggests: at nine tenths of its life,
+/// so that a mistake there does not let it end.
+#[must_use]
+pub fn latest_renewal(not_before: SystemTime, not_after: SystemTime) -> SystemTime {
+    let life = not_after.duration_since(not_before).unwrap_or_default();
+    not_before.checked_add(life / 10 * 9).unwrap_or(not_after)
+}
+
 /// The part of a duration that a number is of all numbers.
 fn part(duration: Duration, chance: u32) -> Duration {
     duration.mul_f64(f64::from(chance) / f64::from(u32::MAX))
@@ -65,6 +73,9 @@ mod tests {
         check(90, u32::MAX, 64 * 24, 65 * 24);
         check(6, 0, 4 * 24 - 1, 4 * 24);
         check(6, u32::MAX, 4 * 24 + 7, 4 * 24 + 8);
+        let begin = SystemTime::UNIX_EPOCH;
+        let latest = latest_renewal(begin, begin + Duration::from_secs(90 * DAY));
+        assert_eq!(latest.duration_since(begin).expect("later").as_secs(), 81 * DAY);
         // One that ends before it begins is due at once.
         let later = SystemTime::UNIX_EPOCH + Duration::from_secs(10);
         assert_eq!(renewal(later, SystemTime::UNIX_EPOCH, 7), later);

@@ -3,13 +3,14 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lws_acme::{
-    AccountKey, CertificateKey, ChallengeKind, Failure, FailureKind, Issuance, Method, OrderRequest,
-    RESPONSE_BYTES_MAX, Request, Response, Step, Validation,
+    AccountKey, CertificateId, CertificateKey, ChallengeKind, ExternalAccount, Failure, FailureKind,
+    Issuance, Method, OrderRequest, RESPONSE_BYTES_MAX, RenewalCheck, RenewalInfo, RenewalStep, Request,
+    Response, Step, Validation,
 };
 use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const NOW: i64 = 1_764_547_200;
 const CHAIN: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
@@ -58,6 +59,12 @@ struct Authority {
     asked: Vec<String>,
     /// How often an authorization and the order are read before they are done.
     polls: usize,
+    /// Whether it says when certificates are to be renewed.
+    has_renewal_info: bool,
+    /// What orders were said to replace.
+    replaced: Vec<Value>,
+    /// The binding of the account.
+    binding: Value,
 }
 
 fn at(path: &str) -> String {
@@ -107,12 +114,23 @@ impl Authority {
         let path =
             request.url.strip_prefix("https://ca.example/").expect("a URL of the authority").to_owned();
         self.asked.push(path.clone());
+        match path.as_str() {
+            "order" => self.replaced.push(payload["replaces"].clone()),
+            "account" => self.binding = payload["externalAccountBinding"].clone(),
+            _ => {}
+        }
         let instead = self.instead.iter_mut().find(|(end, times, _)| path == *end && *times > 0);
         if let Some((_, times, reply)) = instead {
             *times -= 1;
             return reply.clone();
         }
         match path.as_str() {
+            "directory" if self.has_renewal_info => {
+                let mut reply = directory(&Value::Null);
+                reply.body.pop();
+                reply.body.extend_from_slice(br#","renewalInfo":"https://ca.example/renewal"}"#);
+                reply
+            }
             "directory" => directory(&json!({ "termsOfService": "https://ca.example/terms" })),
             "nonce" => Reply { status: 200, ..Reply::default() },
             "account" => {
@@ -203,6 +221,8 @@ fn wanted() -> OrderRequest {
         terms_agreed: true,
         domains: vec!["A.example".into(), "b.example".into()],
         challenge: ChallengeKind::Http01,
+        external_account: None,
+        replaces: None,
     }
 }
 
@@ -414,7 +434,7 @@ fn each_error_ends_the_order_with_a_sentence() {
     check(
         "directory",
         directory(&json!({ "externalAccountRequired": true })),
-        "directory: the authority wants accounts to be bound to one of its own, which is not supported",
+        "directory: the authority wants accounts to be bound to one of its own, and none is named",
     );
     let long = Reply { status: 200, body: vec![b' '; RESPONSE_BYTES_MAX + 1], ..Reply::default() };
     check("directory", long, &not_acme("directory", "more than 131072 bytes"));
@@ -571,4 +591,159 @@ fn a_request_without_a_response_is_a_failure() {
     issuance.received(NOW, &Response { status: 200, ..Response::default() });
     issuance.unanswered("again");
     assert!(matches!(issuance.step(), Step::Failed(failure) if failure.to_string().contains("no route")));
+}
+
+#[test]
+fn an_account_is_bound_to_one_that_the_authority_knows() {
+    let secret = URL_SAFE_NO_PAD.encode(b"a secret of the authority");
+    for padding in ["", "=="] {
+        let external = ExternalAccount::new("kid-1", &format!("{secret}{padding}")).expect("a key");
+        assert!(!format!("{external:?}").contains(&secret));
+        let meta = json!({ "externalAccountRequired": true });
+        let mut authority = instead(vec![("directory", 1, directory(&meta))]);
+        let key = key();
+        let wanted = OrderRequest { external_account: Some(external), ..wanted() };
+        assert!(run(&mut authority, wanted, &key).result.is_ok());
+        let text = |member: &str| authority.binding[member].as_str().expect("a text");
+        let decoded = |member: &str| URL_SAFE_NO_PAD.decode(text(member)).expect("base64url");
+        let header: Value = serde_json::from_slice(&decoded("protected")).expect("a header");
+        // RFC 8555 §7.3.4: a MAC algorithm, the key identifier, no nonce, and the URL of the request around it.
+        assert_eq!(header, json!({ "alg": "HS256", "kid": "kid-1", "url": at("account") }));
+        let payload: Value = serde_json::from_slice(&decoded("payload")).expect("a key");
+        assert_eq!(payload, authority.jwk);
+        let mac = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"a secret of the authority");
+        let message = format!("{}.{}", text("protected"), text("payload"));
+        ring::hmac::verify(&mac, message.as_bytes(), &decoded("signature")).expect("a good signature");
+    }
+    // An account that needs none is not bound.
+    let mut authority = Authority::default();
+    assert!(run(&mut authority, wanted(), &key()).result.is_ok());
+    assert_eq!(authority.binding, Value::Null);
+    for (id, key) in [("", secret.as_str()), ("kid-1", ""), ("kid-1", "no base64!"), ("kid-1", "a+/b")] {
+        let why = ExternalAccount::new(id, key).expect_err("no account").to_string();
+        assert!(key.is_empty() || !why.contains(key), "{why}");
+    }
+}
+
+/// The name of a certificate of this crate's own tests.
+fn certificate_id() -> CertificateId {
+    let issuer = rcgen::KeyPair::generate().expect("a key");
+    let mut params = rcgen::CertificateParams::new(["ca.example".to_owned()]).expect("a name");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let issuer = rcgen::Issuer::new(params, issuer);
+    let mut params = rcgen::CertificateParams::new(["a.example".to_owned()]).expect("a name");
+    params.use_authority_key_identifier_extension = true;
+    let key = rcgen::KeyPair::generate().expect("a key");
+    CertificateId::of_pem(&params.signed_by(&key, &issuer).expect("a certificate").pem()).expect("its name")
+}
+
+#[test]
+fn an_order_names_the_certificate_that_it_replaces_where_that_is_known_and_goes_on_without() {
+    let id = certificate_id();
+    let named = json!(id.to_string());
+    let wanted = OrderRequest { replaces: Some(id), ..wanted() };
+    // Whether the authority knows of renewals, what it says to the first order, and what orders name.
+    for (has_renewal_info, refusal, expected) in [
+        (true, None, vec![named.clone()]),
+        (false, None, vec![Value::Null]),
+        (true, Some((409, "alreadyReplaced")), vec![named.clone(), Value::Null]),
+        (true, Some((400, "malformed")), vec![named.clone(), Value::Null]),
+    ] {
+        let refusal = refusal.map(|(status, name)| ("order", 1, Reply::problem(status, name)));
+        let mut authority =
+            Authority { has_renewal_info, instead: refusal.into_iter().collect(), ..Authority::default() };
+        assert!(run(&mut authority, wanted.clone(), &key()).result.is_ok());
+        assert_eq!(authority.replaced, expected);
+    }
+    // Other refusals stand.
+    let limited = vec![("order", 1, Reply::problem(429, "rateLimited"))];
+    let mut authority = Authority { has_renewal_info: true, instead: limited, ..Authority::default() };
+    assert!(run(&mut authority, wanted, &key()).result.is_err());
+    assert_eq!(authority.replaced, [named]);
+}
+
+/// Answers a check with these responses, one after the other; and says what was asked for.
+fn check_renewal(replies: &[Reply]) -> (Vec<String>, Result<Option<RenewalInfo>, String>) {
+    let mut check = RenewalCheck::new(&at("directory"), certificate_id());
+    let mut asked = Vec::new();
+    let mut replies = replies.iter();
+    loop {
+        match check.step() {
+            RenewalStep::Send(request) => {
+                assert_eq!((request.method, request.body.as_str()), (Method::Get, ""));
+                asked.push(request.url.clone());
+                let Some(reply) = replies.next() else {
+                    check.unanswered("no route");
+                    continue;
+                };
+                let retry_after = reply.retry_after.as_deref();
+                let response =
+                    Response { status: reply.status, retry_after, body: &reply.body, ..Response::default() };
+                check.received(NOW, &response);
+            }
+            RenewalStep::Done(info) => return (asked, Ok(info.cloned())),
+            RenewalStep::Failed(failure) => return (asked, Err(failure.to_string())),
+        }
+    }
+}
+
+#[test]
+fn an_authority_says_when_a_certificate_is_to_be_renewed() {
+    let known = || {
+        let mut reply = directory(&Value::Null);
+        reply.body.pop();
+        reply.body.extend_from_slice(br#","renewalInfo":"https://ca.example/renewal"}"#);
+        reply
+    };
+    let window = |start: &str, end: &str| {
+        let window = json!({ "start": start, "end": end });
+        Reply::json(200, &json!({ "suggestedWindow": window, "explanationURL": at("why") }))
+    };
+    let good = window("2025-01-02T04:00:00Z", "2025-01-03T04:00:00Z");
+    for (retry_after, seconds) in [
+        (None, 21_600),
+        (Some("21600"), 21_600),
+        (Some("1"), 60),
+        (Some("9999999"), 86_400),
+        (Some("soon"), 21_600),
+    ] {
+        let reply = Reply { retry_after: retry_after.map(str::to_owned), ..good.clone() };
+        let (asked, info) = check_renewal(&[known(), reply]);
+        assert!(asked[1].starts_with(&at("renewal/")) && asked[1].contains('.'), "{asked:?}");
+        let info = info.expect("it is understood").expect("it is said");
+        let start = info.start.duration_since(SystemTime::UNIX_EPOCH).expect("later").as_secs();
+        assert_eq!((start, info.recheck.as_secs()), (1_735_790_400, seconds), "{retry_after:?}");
+        assert_eq!(info.explanation, Some(at("why")));
+    }
+    assert_eq!(check_renewal(&[directory(&Value::Null)]).1, Ok(None));
+    for (replies, expected) in [
+        (vec![], "directory: the authority was not reached: no route"),
+        (vec![known()], "renewal information: the authority was not reached: no route"),
+        (
+            vec![known(), Reply::problem(404, "malformed")],
+            "renewal information: the authority answered 404: malformed",
+        ),
+        (
+            vec![known(), window("2025-01-02T04:00:00Z", "2025-01-02T04:00:00Z")],
+            "renewal information: the authority's response is not ACME: a window ends",
+        ),
+        (
+            vec![known(), window("2025-01-02", "2025-01-03")],
+            "renewal information: the authority's response is not ACME: \"start\" of a window is no time",
+        ),
+        (
+            vec![known(), Reply { status: 200, body: b"x".to_vec(), ..Reply::default() }],
+            "renewal information: the authority's response is not ACME: no JSON",
+        ),
+        (
+            vec![
+                known(),
+                Reply { status: 200, body: vec![b' '; RESPONSE_BYTES_MAX + 1], ..Reply::default() },
+            ],
+            "renewal information: the authority's response is not ACME: more than",
+        ),
+    ] {
+        let why = check_renewal(&replies).1.expect_err("a failure");
+        assert!(why.starts_with(expected), "{why}\nin place of\n{expected}");
+    }
 }

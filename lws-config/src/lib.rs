@@ -38,9 +38,9 @@ mod tree;
 
 pub use diff::{Change, Fate, Plan};
 pub use model::{
-    AcceptAs, Account, Acme, AcmeChallenge, Cache, Cgi, ClientTls, Config, ErrorCodes, Global, Listen,
-    LogRules, Mount, Numbers, OptionValue, Origin, Peers, PlainText, Protocol, RejectedUserAgent, Sessions,
-    Tls, Upstream, Vhost,
+    AcceptAs, Account, Acme, AcmeChallenge, Cache, Cgi, ClientTls, Config, ErrorCodes, ExternalAccount,
+    Global, Listen, LogRules, Mount, Numbers, OptionValue, Origin, Peers, PlainText, Protocol,
+    RejectedUserAgent, Secret, Sessions, Tls, Upstream, Vhost,
 };
 pub use report::{Finding, Location, Report, Severity};
 pub use scalar::Options;

@@ -1,8 +1,10 @@
 //! A configuration as data, in the words of its files.
 
+use crate::print::REDACTED;
 use crate::report::Location;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -167,6 +169,46 @@ pub struct Acme {
     pub terms_agreed: bool,
     /// The roots that vouch for the directory, as a file; `directory-ca`. Those of the system without it.
     pub directory_authorities: Option<PathBuf>,
+    /// The account at the authority that the one of ACME is bound to; `external-account-id` and `external-account-key`. RFC 8555 §7.3.4.
+    pub external_account: Option<ExternalAccount>,
+}
+
+/// An account of an authority, as the authority has named it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
+pub struct ExternalAccount {
+    /// The identifier of its key.
+    pub key_id: String,
+    /// The key, in base64url.
+    pub hmac_key: Secret,
+}
+
+/// A text that is not shown: neither in logs nor when the configuration is printed.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Secret(String);
+
+impl Secret {
+    pub(crate) fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(REDACTED)
+    }
 }
 
 /// How an authority validates a domain.

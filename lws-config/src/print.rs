@@ -4,7 +4,7 @@ use crate::model::Config;
 use serde_json::Value;
 
 /// What stands for a value that is not shown.
-const REDACTED: &str = "(redacted)";
+pub(crate) const REDACTED: &str = "(redacted)";
 
 /// Parts of names whose values are not shown.
 const SECRET: [&str; 6] = ["password", "passwd", "secret", "token", "authorization", "cookie"];

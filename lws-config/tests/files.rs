@@ -388,6 +388,31 @@ fn a_host_may_order_its_certificates() {
 }
 
 #[test]
+fn the_key_of_an_external_account_is_read_and_never_shown() {
+    let external =
+        |key: &str| ordered(&format!(r#", "external-account-id": "kid-1", "external-account-key": "{key}""#));
+    for key in ["bm90IGZvciBldmVyeWJvZHkg", "bm90LWZvcl9ldmVyeWJvZHk=", "bm90LWZvcl9ldmVyeWJvZHk"] {
+        let (config, report) = text(&external(key));
+        assert!(!report.fails_check(), "{report}");
+        let account = config.vhosts[0].acme.as_ref().and_then(|acme| acme.external_account.as_ref());
+        let account = account.expect("an account");
+        assert_eq!((&*account.key_id, account.hmac_key.reveal()), ("kid-1", key));
+        let shown = config.to_json();
+        assert!(shown.contains("kid-1") && !shown.contains(key), "{shown}");
+        assert!(!format!("{config:?}").contains(key));
+    }
+    for key in ["a+b/", "two words", "abcde", "="] {
+        let (_, report) = text(&external(key));
+        let said = report.to_string();
+        assert!(report.has_errors() && said.contains("no key in base64url") && !said.contains(key), "{said}");
+    }
+    for half in [r#", "external-account-id": "a""#, r#", "external-account-key": "YWJj""#] {
+        let (_, report) = text(&ordered(half));
+        assert!(report.has_errors() && report.to_string().contains("go together"), "{report}");
+    }
+}
+
+#[test]
 fn what_no_certificate_can_be_ordered_with_is_an_error() {
     let domain = |domain: &str| ordered(&format!(", \"domains\": \"{domain}\""));
     let plugin =

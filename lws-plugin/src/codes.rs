@@ -14,6 +14,8 @@ pub(crate) const E_STATE: i32 = -6;
 pub(crate) const E_FIELD: i32 = -8;
 /// A defect of the server.
 pub(crate) const E_PANIC: i32 = -13;
+/// A limit is reached.
+pub(crate) const E_LIMIT: i32 = -15;
 
 /// The last bytes.
 pub(crate) const END: u32 = 1;
@@ -82,6 +84,7 @@ mod tests {
             (E_ARGUMENT, "LWX_E_ARGUMENT"),
             (E_FIELD, "LWX_E_FIELD"),
             (E_PANIC, "LWX_E_PANIC"),
+            (E_LIMIT, "LWX_E_LIMIT"),
             (-17, "LWX_E_GONE"),
             (-18, "-18"),
             (i32::MIN, "-2147483648"),

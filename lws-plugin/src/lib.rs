@@ -78,6 +78,8 @@ mod options;
 mod plugin;
 mod registry;
 #[cfg(feature = "load")]
+mod requests;
+#[cfg(feature = "load")]
 mod sys;
 
 pub use endpoints::{raw_streams, websockets};

@@ -1,11 +1,12 @@
 //! Protocols of libraries as plugins: their sites, their sessions, and what they order.
 
 use crate::codes::{self, CAUSE_ABORTED, END, TEXT};
-use crate::frame::{self, ClosingWords, Orders, OutboundBytes};
+use crate::frame::{self, CallFrame, ClosingWords, Orders, OutboundBytes};
 use crate::options::Options;
 use crate::plugin::{Plugin, SessionKind, SiteFacts, SiteProtocol, StartError};
-use crate::sys::{ForeignProtocol, Opening, RAW, UserPointer, WEBSOCKET};
-use lws_server::http::{Request, Response};
+use crate::requests::NativeExchange;
+use crate::sys::{ForeignProtocol, HTTP, Opening, RAW, UserPointer, WEBSOCKET};
+use lws_server::http::{self, Exchange, Request, Response};
 use lws_server::ws::{self, CloseCode};
 use lws_server::{
     Cause, Context, Endpoint, MessageKind, Payload, RawPermit, RawStream, Stream, WebSocket, WebSocketPermit,
@@ -17,6 +18,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The keys of all sessions, each used once. Zero is none.
 static KEYS: AtomicU64 = AtomicU64::new(1);
 
+/// A key that no session has had.
+pub(crate) fn next_key() -> u64 {
+    KEYS.fetch_add(1, Ordering::Relaxed)
+}
+
 /// A protocol of a library.
 pub(crate) struct NativePlugin {
     protocol: Arc<ForeignProtocol>,
@@ -25,7 +31,7 @@ pub(crate) struct NativePlugin {
 
 impl NativePlugin {
     pub(crate) fn new(protocol: ForeignProtocol) -> Self {
-        let kinds = [(WEBSOCKET, SessionKind::WebSocket), (RAW, SessionKind::Raw)];
+        let kinds = [(WEBSOCKET, SessionKind::WebSocket), (RAW, SessionKind::Raw), (HTTP, SessionKind::Http)];
         let kinds = kinds.into_iter().filter(|(bit, _)| protocol.kinds() & bit != 0);
         Self { kinds: kinds.map(|(_, kind)| kind).collect(), protocol: Arc::new(protocol) }
     }
@@ -54,9 +60,9 @@ impl Plugin for NativePlugin {
 }
 
 /// A site of a library. Its last session has the last share of it, so that it ends behind that.
-struct NativeSite {
-    protocol: Arc<ForeignProtocol>,
-    user: UserPointer,
+pub(crate) struct NativeSite {
+    pub(crate) protocol: Arc<ForeignProtocol>,
+    pub(crate) user: UserPointer,
 }
 
 impl Drop for NativeSite {
@@ -76,6 +82,16 @@ impl SiteProtocol for NativeSiteProtocol {
 struct NativeEndpoint(Arc<NativeSite>);
 
 impl Endpoint for NativeEndpoint {
+    fn request(
+        &self,
+        cx: &mut Context<'_>,
+        request: &Request<'_>,
+        exchange: Exchange<'_>,
+        end: bool,
+    ) -> Option<Box<dyn http::Handler>> {
+        Some(Box::new(NativeExchange::begin(&self.0, cx, request, exchange, end)))
+    }
+
     fn upgrade(
         &self,
         cx: &mut Context<'_>,
@@ -86,6 +102,7 @@ impl Endpoint for NativeEndpoint {
             path: request.path().to_owned(),
             query: request.query().unwrap_or_default().to_owned(),
             peer: cx.peer().to_string(),
+            ..Opening::default()
         };
         Ok(ws::Accepted::new(NativeSession::new(&self.0, SessionKind::WebSocket, opening)).boxed())
     }
@@ -201,8 +218,7 @@ fn budget<'a, P>(stream: Stream<'a, P>) -> (usize, Stream<'a, P>) {
 
 impl NativeSession {
     fn new(site: &Arc<NativeSite>, kind: SessionKind, opening: Opening) -> Self {
-        let key = KEYS.fetch_add(1, Ordering::Relaxed);
-        Self { site: Arc::clone(site), kind, key, phase: SessionPhase::New(Box::new(opening)) }
+        Self { site: Arc::clone(site), kind, key: next_key(), phase: SessionPhase::New(Box::new(opening)) }
     }
 
     fn begin<'a, P>(&mut self, cx: &mut Context<'_>, stream: Stream<'a, P>)
@@ -214,7 +230,7 @@ impl NativeSession {
         };
         let (budget, stream) = budget(stream);
         let begin = || self.site.protocol.open(self.key, &opening, &self.site.user);
-        match frame::during(self.key, self.kind, budget, begin) {
+        match frame::during(CallFrame::new(self.key, self.kind, budget), begin) {
             (Ok(user), orders) => {
                 self.phase = SessionPhase::Open(user);
                 carry_out(orders, cx, stream);
@@ -235,7 +251,8 @@ impl NativeSession {
         // One that has failed may still get what was on its way.
         let SessionPhase::Open(user) = &self.phase else { return };
         let (budget, stream) = budget(stream);
-        let (code, orders) = frame::during(self.key, self.kind, budget, || call(&self.site.protocol, user));
+        let frame = CallFrame::new(self.key, self.kind, budget);
+        let (code, orders) = frame::during(frame, || call(&self.site.protocol, user));
         if code < 0 {
             return stream.end(&failed());
         }

@@ -3,7 +3,7 @@
 //! That a library keeps to its header cannot be checked: it is code in this process, as a part of the program is. What can be checked is
 //! checked once, when it is loaded: versions, sizes, and that what must be there is there.
 
-use crate::codes::{E_ARGUMENT, E_NULL, E_PANIC};
+use crate::codes::{E_ARGUMENT, E_LIMIT, E_NULL, E_PANIC};
 use crate::frame;
 use crate::load::RefusalReason;
 use std::ffi::{CStr, c_char, c_void};
@@ -24,11 +24,15 @@ const NAME_BYTES_MAX: usize = 128;
 /// Bytes in which a plugin says what is wrong with a site.
 const ERROR_BYTES: usize = 256;
 /// Flags and kinds that this version knows.
-const KINDS: u32 = WEBSOCKET | RAW;
+const KINDS: u32 = WEBSOCKET | RAW | HTTP;
 /// WebSockets.
 pub(crate) const WEBSOCKET: u32 = 1;
 /// Raw streams.
 pub(crate) const RAW: u32 = 2;
+/// Requests.
+pub(crate) const HTTP: u32 = 4;
+/// Field lines of one response.
+const FIELDS_MAX: usize = 128;
 /// Calls may overlap.
 const CONCURRENT: u32 = 1;
 
@@ -42,8 +46,19 @@ struct Str {
 
 impl Str {
     fn new(text: &str) -> Self {
-        Self { data: text.as_ptr(), size: text.len() }
+        Self::octets(text.as_bytes())
     }
+
+    fn octets(octets: &[u8]) -> Self {
+        Self { data: octets.as_ptr(), size: octets.len() }
+    }
+}
+
+/// A field line.
+#[repr(C)]
+struct FieldLine {
+    name: Str,
+    value: Str,
 }
 
 /// What a library may ask of the server.
@@ -60,6 +75,9 @@ struct HostTable {
     set_timer: extern "C" fn(u64, u64) -> i32,
     close: extern "C" fn(u64, u16, *const c_char, usize) -> i32,
     option: extern "C" fn(*const c_char, *mut Str) -> i32,
+    respond: extern "C" fn(u64, u32, *const FieldLine, usize, *const c_void, usize, u32) -> i32,
+    field: extern "C" fn(u64, *const c_char, usize, *mut Str) -> i32,
+    limit_content: extern "C" fn(u64, u64) -> i32,
 }
 
 static HOST: HostTable = HostTable {
@@ -74,6 +92,9 @@ static HOST: HostTable = HostTable {
     set_timer,
     close,
     option,
+    respond,
+    field,
+    limit_content,
 };
 
 #[repr(C)]
@@ -88,10 +109,11 @@ struct SiteTable {
 struct OpeningTable {
     size: usize,
     kind: u32,
-    reserved: u32,
+    flags: u32,
     path: Str,
     query: Str,
     peer: Str,
+    method: Str,
 }
 
 type SiteInit = unsafe extern "C" fn(*const SiteTable, *mut *mut c_void, *mut c_char) -> i32;
@@ -179,6 +201,57 @@ extern "C" fn option(name: *const c_char, value: *mut Str) -> i32 {
     })
 }
 
+extern "C" fn respond(
+    session: u64,
+    status: u32,
+    fields: *const FieldLine,
+    count: usize,
+    data: *const c_void,
+    size: usize,
+    flags: u32,
+) -> i32 {
+    guard(|| {
+        let answer = lent(data.cast(), size)
+            .and_then(|content| Ok(frame::respond(session, status, &lines(fields, count)?, content, flags)));
+        answer.unwrap_or_else(|code| code)
+    })
+}
+
+/// The names and values of field lines, for as long as a call lends them.
+type LentLines<'a> = Vec<(&'a [u8], &'a [u8])>;
+
+/// The names and values of an array of field lines.
+fn lines<'a>(fields: *const FieldLine, count: usize) -> Result<LentLines<'a>, i32> {
+    match (count, fields.is_null()) {
+        (0, _) => return Ok(Vec::new()),
+        (_, true) => return Err(E_NULL),
+        (FIELDS_MAX.., _) if count > FIELDS_MAX => return Err(E_LIMIT),
+        _ => {}
+    }
+    // SAFETY: the header says that so many are there until the call returns.
+    let fields = unsafe { slice::from_raw_parts(fields, count) };
+    let line = |field: &FieldLine| {
+        Ok((lent(field.name.data, field.name.size)?, lent(field.value.data, field.value.size)?))
+    };
+    fields.iter().map(line).collect()
+}
+
+extern "C" fn field(session: u64, name: *const c_char, nth: usize, value: *mut Str) -> i32 {
+    guard(|| {
+        if name.is_null() || value.is_null() {
+            return E_NULL;
+        }
+        // SAFETY: it is not NULL, and the header says that it is a terminated text.
+        let name = unsafe { CStr::from_ptr(name) };
+        // SAFETY: it is not NULL, and the header says that it is a place for one `lwx_str`.
+        frame::field(session, name.to_bytes(), nth, |found| unsafe { value.write(Str::octets(found)) })
+    })
+}
+
+extern "C" fn limit_content(session: u64, bytes: u64) -> i32 {
+    guard(|| frame::limit_content(session, bytes))
+}
+
 /// The bytes of an argument. Of none the pointer does not count.
 fn lent<'a>(data: *const u8, size: usize) -> Result<&'a [u8], i32> {
     match (size, data.is_null()) {
@@ -264,9 +337,11 @@ unsafe impl Sync for UserPointer {}
 #[derive(Debug, Default)]
 pub(crate) struct Opening {
     pub(crate) kind: u32,
+    pub(crate) flags: u32,
     pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) peer: String,
+    pub(crate) method: String,
 }
 
 /// A protocol of a library.
@@ -298,7 +373,7 @@ impl ForeignProtocol {
         }
         // SAFETY: it is not NULL, and the header says that it is a terminated text that stays.
         let name = unsafe { CStr::from_ptr(table.name) };
-        let name = name.to_str().ok().filter(|name| is_token(name));
+        let name = name.to_str().ok().filter(|name| is_name(name));
         let name = name.ok_or_else(|| wrong("has a name that is no token of up to 128 bytes"))?.to_owned();
         if table.kinds == 0 || table.kinds & !KINDS != 0 {
             return Err(wrong(
@@ -312,6 +387,9 @@ impl ForeignProtocol {
             return Err(wrong("has no site_init or no site_destroy"));
         };
         let Some(message) = table.message else { return Err(wrong("has no message")) };
+        if table.kinds & HTTP != 0 && table.open.is_none() {
+            return Err(wrong("is for requests and has no open"));
+        }
         Ok(Self {
             name,
             kinds: table.kinds,
@@ -381,10 +459,11 @@ impl ForeignProtocol {
         let opening = OpeningTable {
             size: size_of::<OpeningTable>(),
             kind: opening.kind,
-            reserved: 0,
+            flags: opening.flags,
             path: Str::new(&opening.path),
             query: Str::new(&opening.query),
             peer: Str::new(&opening.peer),
+            method: Str::new(&opening.method),
         };
         let _turn = self.turn();
         // SAFETY: the arguments live until it returns; the site has not ended, as the session has a share of it.
@@ -425,10 +504,9 @@ impl ForeignProtocol {
     }
 }
 
-/// `token = 1*tchar`, RFC 9110 §5.6.2: what a WebSocket may ask for.
-fn is_token(name: &str) -> bool {
-    let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_tchar)
+/// Whether a WebSocket may ask for it, and it is no longer than names here are.
+fn is_name(name: &str) -> bool {
+    name.len() <= NAME_BYTES_MAX && frame::is_token(name)
 }
 
 #[cfg(test)]
@@ -469,10 +547,13 @@ mod tests {
             pause,
             set_timer,
             close,
-            option
+            option,
+            respond,
+            field,
+            limit_content
         );
         layout!(out, "lwx_plugin_site", SiteTable, size, name, protocol, options);
-        layout!(out, "lwx_plugin_opening", OpeningTable, size, kind, reserved, path, query, peer);
+        layout!(out, "lwx_plugin_opening", OpeningTable, size, kind, flags, path, query, peer, method);
         layout!(
             out,
             "lwx_plugin_protocol",
@@ -491,10 +572,13 @@ mod tests {
         );
         layout!(out, "lwx_plugin", PluginTable, size, abi, protocol_count, protocols);
         layout!(out, "lwx_str", Str, data, size);
+        layout!(out, "lwx_field", FieldLine, name, value);
         for (name, value) in [
             ("LWX_PLUGIN_ABI", ABI.into()),
             ("LWX_PLUGIN_WEBSOCKET", WEBSOCKET.into()),
             ("LWX_PLUGIN_RAW", RAW.into()),
+            ("LWX_PLUGIN_HTTP", HTTP.into()),
+            ("LWX_PLUGIN_FIELDS_MAX", FIELDS_MAX as i64),
             ("LWX_PLUGIN_CONCURRENT", CONCURRENT.into()),
             ("LWX_PLUGIN_ERROR_SIZE", ERROR_BYTES as i64),
             ("LWX_END", END.into()),
@@ -505,6 +589,7 @@ mod tests {
             ("LWX_E_AGAIN", E_AGAIN.into()),
             ("LWX_E_STATE", E_STATE.into()),
             ("LWX_E_FIELD", E_FIELD.into()),
+            ("LWX_E_LIMIT", E_LIMIT.into()),
             ("LWX_E_PANIC", E_PANIC.into()),
             ("LWX_CAUSE_ABORTED", i64::from(CAUSE_ABORTED)),
         ] {
@@ -530,5 +615,9 @@ mod tests {
         assert_eq!(write(1, ptr::dangling(), usize::MAX, 0), E_ARGUMENT);
         assert_eq!(close(1, 1_000, ptr::null(), 1), E_NULL);
         assert_eq!(option(ptr::null(), ptr::null_mut()), E_NULL);
+        assert_eq!(field(1, ptr::null(), 0, ptr::null_mut()), E_NULL);
+        assert_eq!(respond(1, 200, ptr::null(), 1, ptr::null(), 0, 0), E_NULL);
+        assert_eq!(respond(1, 200, ptr::dangling(), FIELDS_MAX + 1, ptr::null(), 0, 0), E_LIMIT);
+        assert_eq!(respond(1, 200, ptr::null(), 0, ptr::null(), 0, 0), E_STALE);
     }
 }

@@ -47,7 +47,6 @@ use process::Duties;
 use readiness::Readiness;
 use reload::Reload;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::cell::RefCell;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -208,7 +207,8 @@ fn prepare(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result
     let mut sockets = Sockets { manager: manager::sockets()?, handed_over: process::handed_over(launcher) };
     let takes_over = !sockets.handed_over.is_empty();
     let format = log_rules(arguments, configured.as_ref().map(Served::log_rules)).format;
-    let log = if arguments.quiet { None } else { Some(Log::start(&arguments.access_log, format)?) };
+    let owner = configured.as_ref().map(Served::owner).transpose()?.flatten();
+    let log = if arguments.quiet { None } else { Some(Log::start(&arguments.access_log, format, owner)?) };
     let admin_address = admin_address(arguments, configured.as_ref())?;
     let admin_socket = admin_address.as_ref().and_then(|address| sockets.take_handed_over(address));
     let (server, what, tls) = build(arguments, configured.as_ref(), sockets, log.as_ref())?;
@@ -523,18 +523,13 @@ fn log_rules(arguments: &Arguments, configured: Option<&LogRules>) -> Rules {
 
 /// Logs requests, failed handshakes, panics of handlers, and peers that got a GOAWAY.
 fn logged(builder: Builder, log: Log, rules: &Rules) -> Builder {
-    let (chosen, text) = (rules.on_thread(), RefCell::new(String::new()));
+    let (chosen, lines) = (rules.on_thread(), log.on_thread());
     let (handshakes, panics, sent_away) = (log.clone(), log.clone(), log.clone());
     let builder = builder.on_panic(move |record| panics.line(record.to_string()));
     let builder = builder.on_sent_away(move |peer, cause| {
         sent_away.line(format!("{peer} HTTP/2 peer was told to go away: {cause}"));
     });
-    let write = move |record: &AccessRecord<'_>| {
-        let mut text = text.borrow_mut();
-        if chosen.write(record, &mut text) {
-            log.record(&text);
-        }
-    };
+    let write = move |record: &AccessRecord<'_>| lines.append(|text| chosen.append(record, text));
     builder.access_log(write).on_tls(move |peer, event| {
         if let tls::Event::Failed(failure) = event {
             handshakes.line(format!("{peer} {failure}"));

@@ -14,14 +14,7 @@ pub(crate) fn become_user(
     group: Option<&Account>,
     kept: &[String],
 ) -> io::Result<()> {
-    let (uid, primary) = match user {
-        None => (geteuid(), None),
-        Some(user) => find_user(user)?,
-    };
-    let gid = match group {
-        None => primary.unwrap_or_else(getegid),
-        Some(group) => find_group(group)?,
-    };
+    let (uid, gid) = account(user, group)?;
     if (uid, gid) == (geteuid(), getegid()) {
         return Ok(());
     }
@@ -33,6 +26,29 @@ pub(crate) fn become_user(
         return Err(io::Error::other("the process is another user and could become root again"));
     }
     Ok(())
+}
+
+/// The numbers of the user and group that [`become_user`] becomes, who files are given to that it has to write later on. `None` if it
+/// stays who it is.
+///
+/// # Errors
+/// There is no such user or group.
+pub(crate) fn owner(user: Option<&Account>, group: Option<&Account>) -> io::Result<Option<(u32, u32)>> {
+    let (uid, gid) = account(user, group)?;
+    let changes = (uid, gid) != (geteuid(), getegid());
+    Ok(changes.then_some((uid.as_raw(), gid.as_raw())))
+}
+
+fn account(user: Option<&Account>, group: Option<&Account>) -> io::Result<(Uid, Gid)> {
+    let (uid, primary) = match user {
+        None => (geteuid(), None),
+        Some(user) => find_user(user)?,
+    };
+    let gid = match group {
+        None => primary.unwrap_or_else(getegid),
+        Some(group) => find_group(group)?,
+    };
+    Ok((uid, gid))
 }
 
 #[cfg(target_os = "linux")]

@@ -4,13 +4,17 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use test_kit::free_port;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// A user, and a group, that nothing belongs to.
+const NOBODY: u32 = 65_534;
 
 /// A folder of its own, for the files of one test.
 struct Folder(PathBuf);
@@ -170,6 +174,93 @@ fn what_the_system_refuses_is_one_line() {
     let text = said(&output);
     assert!(!output.status.success() && text.lines().count() == 1, "{text}");
     assert!(text.contains("Too many open files"), "{text}");
+}
+
+/// Runs it as a user who may not do everything: another one, if this is root.
+fn run_without_rights(arguments: &[&str]) -> Output {
+    let mut command = lwsws(arguments);
+    if fs::metadata("/proc/self").expect("it is there").uid() == 0 {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command.output().expect("the program runs")
+}
+
+#[test]
+fn what_it_has_no_right_to_is_one_line_with_its_name() {
+    let folder = Folder::new("rights");
+    let (closed, served) = (folder.at("closed"), folder.at("served"));
+    fs::create_dir_all(&served).expect("a folder");
+    fs::create_dir_all(&closed).expect("a folder");
+    let files = [("conf", "{}"), ("key.pem", ""), ("users", "")];
+    let mode = |path: &str, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
+    for (file, text) in files {
+        fs::write(folder.at(file), text).expect("a file");
+        mode(&folder.at(file), 0);
+    }
+    mode(&folder.at(""), 0o755);
+    mode(&closed, 0);
+    let key = folder.at("key.pem");
+    let inside = format!("{closed}/file");
+    let refused = |path: &str| format!("{path}: Permission denied (os error 13)");
+    for (arguments, words) in [
+        (vec!["--access-log", &inside], refused(&format!("the log {inside}"))),
+        (vec!["--pid-file", &inside], refused(&inside)),
+        (vec!["--unix", &inside], refused(&inside)),
+        (vec!["--admin", &inside], refused(&inside)),
+        (vec![&closed], refused(&closed)),
+        (vec!["--tls-cert", &key, "--tls-key", &key], refused(&key)),
+        (vec!["--auth", &folder.at("users"), &served], refused(&folder.at("users"))),
+    ] {
+        let port: &[&str] = if arguments[0] == "--unix" { &[] } else { &["--port", "0"] };
+        let output = run_without_rights(&[&arguments, port].concat());
+        let text = said(&output);
+        assert!(!output.status.success() && text.lines().count() == 1, "{arguments:?}: {text}");
+        assert!(text.starts_with("lwsws: ") && text.contains(&words), "{arguments:?}: {text}");
+    }
+    let output = run_without_rights(&["--config", &folder.at("")]);
+    let text = said(&output);
+    assert!(!output.status.success() && text.lines().count() == 2, "{text}");
+    assert!(text.contains("conf:1:1: cannot be read: Permission denied"), "{text}");
+    mode(&closed, 0o755);
+}
+
+#[test]
+fn a_log_that_it_makes_is_that_of_the_user_it_becomes_who_opens_it_again_in_an_upgrade() {
+    let folder = Folder::new("owner");
+    let (pid_file, log, port) = (folder.at("pid"), folder.at("log"), free_port());
+    let own = fs::metadata("/proc/self").expect("it is there").uid();
+    let (user, account) = if own == 0 {
+        (NOBODY, format!("\"uid\": {NOBODY}, \"gid\": {NOBODY}"))
+    } else {
+        (own, String::new())
+    };
+    let text =
+        format!("{{ \"global\": {{ {account} }}, \"vhosts\": [ {{ \"name\": \"a\", \"port\": {port} }} ] }}");
+    fs::write(folder.at("conf"), text).expect("a file");
+    chown(folder.at(""), Some(user), None).expect("it is ours");
+    let output =
+        run(&["--config", &folder.at(""), "--daemon", "--pid-file", &pid_file, "--access-log", &log]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(fs::metadata(&log).expect("it is made").uid(), user);
+    let first = Stranger::of(&pid_file);
+    let number = fs::read_to_string(&pid_file).expect("a number");
+    first.signal("USR2");
+    eventually(|| fs::read_to_string(&pid_file).is_ok_and(|text| !text.is_empty() && text != number));
+    let second = Stranger::of(&pid_file);
+    first.wait();
+    second.signal("TERM");
+    second.wait();
+    // One that is there already stays whose it is: it may be a link to another one.
+    fs::remove_file(&log).expect("it is there");
+    fs::write(folder.at("other"), "").expect("a file");
+    std::os::unix::fs::symlink(folder.at("other"), &log).expect("a link");
+    let output =
+        run(&["--config", &folder.at(""), "--daemon", "--pid-file", &pid_file, "--access-log", &log]);
+    assert!(output.status.success(), "{}", said(&output));
+    let server = Stranger::of(&pid_file);
+    assert_eq!(fs::metadata(folder.at("other")).expect("it is there").uid(), own);
+    server.signal("TERM");
+    server.wait();
 }
 
 #[test]

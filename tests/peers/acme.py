@@ -15,7 +15,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from acme_authority import AcmeAuthority, Pebble, Problem, names_of
+from acme_authority import EXTERNAL_ACCOUNT, AcmeAuthority, Pebble, Problem, names_of, renewal_name
 from certificates import openssl
 from checks import Checks, free_port, server_binary, server_options, wait_for_port
 
@@ -30,6 +30,8 @@ class Serving:
 
     def __init__(self, folder: Path, authority: AcmeAuthority | Pebble) -> None:
         self.folder, self.authority = folder, authority
+        #: Further members of `acme`.
+        self.acme = ""
         self.state = folder / "state"
         self.log = folder / "log"
         (folder / "conf.d").mkdir()
@@ -48,7 +50,7 @@ class Serving:
         """A host with a certificate of the authority."""
         names = ", ".join(f'"{domain}"' for domain in domains or (name,))
         acme = (f'"acme": {{ "directory": "{self.authority.directory_url}", "directory-ca": "{self.authority.directory_ca}", "terms-agreed": 1, '
-                f'"state-directory": "{self.state}", "contact": "mailto:admin@a.example", "challenge": "{challenge}", "domains": [ {names} ] }}')
+                f'"state-directory": "{self.state}", "contact": "mailto:admin@a.example", "challenge": "{challenge}", "domains": [ {names} ] {self.acme} }}')
         mount = f'{{ "mountpoint": "/", "origin": "file://{self.folder}/www", "default": "index.html" }}'
         self.write(name, f'"name": "{name}", "port": {self.authority.tls_port}, "noipv6": 1, {acme}, "mounts": [ {mount} ]')
 
@@ -108,7 +110,7 @@ def stale(folder: Path, authority: AcmeAuthority, domain: str) -> tuple[str, str
     (folder / "index").write_text("")
     configuration.write_text(
         f"[ca]\ndefault_ca=own\n[own]\ndatabase={folder}/index\nnew_certs_dir={folder}\nrand_serial=yes\ndefault_md=sha256\npolicy=any\n"
-        f"x509_extensions=leaf\n[any]\ncommonName=optional\n[leaf]\nsubjectAltName=DNS:{domain}\nbasicConstraints=CA:FALSE\n"
+        f"x509_extensions=leaf\n[any]\ncommonName=optional\n[leaf]\nsubjectAltName=DNS:{domain}\nbasicConstraints=CA:FALSE\nauthorityKeyIdentifier=keyid\n"
     )
     now = datetime.now(UTC)
     begin, end = ((now + timedelta(days=days)).strftime("%y%m%d%H%M%SZ") for days in (-20, 5))
@@ -135,6 +137,9 @@ def first_certificate(serving: Serving, authority: AcmeAuthority) -> None:
     before.sendall(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
     checks.check("a connection from before goes on", b"200 OK" in before.recv(65_536))
     before.close()
+    checks.check("the authority says when to renew it", serving.said("the authority suggests to renew the certificate for a.example, www.a.example in "), serving.log.read_text())
+    checks.check("and why", f"{authority.base}/why" in serving.log.read_text())
+    checks.equal("it was asked about what is presented", authority.asked_about, [renewal_name(serving.state / "a.example.pem")])
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in serving.state.iterdir()}
     checks.equal("key and certificate are kept", sorted(name.split("-")[0] for name in modes), ["a.example.pem", "account"])
     checks.equal("for the server alone", {*modes.values(), stat.S_IMODE(serving.state.stat().st_mode)}, {0o600, 0o700})
@@ -179,6 +184,53 @@ def one_that_is_kept(serving: Serving, authority: AcmeAuthority) -> None:
     checks.equal("what is good is not ordered again", len(authority.orders), orders + 1)
 
 
+def one_that_the_authority_wants_to_be_renewed(serving: Serving, authority: AcmeAuthority) -> None:
+    """RFC 9773: one that is not old is renewed at once where the authority says so, and names what it replaces."""
+    old = {name: renewal_name(serving.state / f"{name}.pem") for name in ("a.example", "b.example", "d.example")}
+    authority.replaced.clear()
+    authority.window = (-2.0, -1.0)
+    # What was replaced already is ordered all the same.
+    authority.replaced.append(old["b.example"])
+    serving.start()
+    for name in ("a.example, www.a.example", "b.example", "d.example"):
+        checks.check(f"one is renewed that is not old: {name}", serving.said(f"the certificate for {name} is presented now"), serving.log.read_text())
+    for name in old:
+        checks.check(f"and is presented: {name}", renewal_name(serving.state / f"{name}.pem") != old[name] and serving.is_trusted(name))
+    replaced = sorted(authority.replaced[1:], key=str)
+    checks.equal("each order names what it replaces", replaced, sorted([old["a.example"], old["d.example"], None], key=str))
+    # The window is over for the new ones, too: they are asked about, and left alone for an hour.
+    deadline = time.monotonic() + SECONDS
+    while len(set(authority.asked_about)) < 6 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    checks.equal("an authority that is never content does not get an order at once", len(authority.replaced), 4)
+
+
+def with_an_account_that_is_bound(folder: Path) -> None:
+    """RFC 8555 §7.3.4."""
+    authority = AcmeAuthority(folder / "authority", free_port(), free_port())
+    authority.binds = True
+    authority.open.set()
+    serving = Serving(folder / "served", authority)
+    with checks.scenario("an account that is bound to another"):
+        serving.order("a.example", "tls-alpn-01")
+        serving.start()
+        said = "directory: the authority wants accounts to be bound to one of its own, and none is named"
+        checks.check("an authority that wants a binding is not asked without one", serving.said(said), serving.log.read_text())
+        key_id, key = EXTERNAL_ACCOUNT
+        for wrong, said in (("bm90IHRoZSBrZXk", "403: unauthorized"), (key, "the certificate for a.example is presented now")):
+            serving.acme = f', "external-account-id": "{key_id}", "external-account-key": "{wrong}"'
+            serving.order("a.example", "tls-alpn-01")
+            serving.reload()
+            checks.check(f"a binding is signed, and what comes of it is said: {said}", serving.said(said), serving.log.read_text())
+        checks.check("the certificate is presented", serving.is_trusted("a.example"))
+        printed = subprocess.run([server_binary(), "--config", serving.folder, "--print"], capture_output=True, text=True, check=True).stdout
+        checks.check("the key is not printed", key_id in printed and key not in printed, printed[:200])
+        checks.check("and stands in no line of the log", key not in serving.log.read_text())
+        serving.stop()
+    checks.equal("nothing was wrong with any request of it", authority.wrong, [])
+    authority.close()
+
+
 def with_our_authority(folder: Path) -> None:
     authority = AcmeAuthority(folder / "authority", free_port(), free_port())
     serving = Serving(folder / "served", authority)
@@ -189,15 +241,19 @@ def with_our_authority(folder: Path) -> None:
     with checks.scenario("a certificate that is kept"):
         one_that_is_kept(serving, authority)
         serving.stop()
+    with checks.scenario("a certificate that the authority wants to be renewed"):
+        one_that_the_authority_wants_to_be_renewed(serving, authority)
+        serving.stop()
     serving.child.kill()
     checks.equal("nothing was wrong with any request", authority.wrong, [])
     authority.close()
 
 
 def with_pebble(folder: Path) -> None:
-    """The same by an authority that others wrote, which is stricter than it has to be."""
+    """The same by an authority that others wrote, which is stricter than it has to be, with an account that is bound to one of its own."""
     authority = Pebble(folder / "authority", free_port(), free_port())
     serving = Serving(folder / "served", authority)
+    serving.acme = f', "external-account-id": "{EXTERNAL_ACCOUNT[0]}", "external-account-key": "{EXTERNAL_ACCOUNT[1]}"'
     with checks.scenario("Pebble"):
         for name, challenge in (("a.example", "http-01"), ("b.example", "tls-alpn-01")):
             serving.order(name, challenge, name, f"www.{name}")
@@ -211,7 +267,7 @@ def with_pebble(folder: Path) -> None:
 
 
 def main() -> None:
-    for scenario in (with_our_authority, with_pebble):
+    for scenario in (with_our_authority, with_an_account_that_is_bound, with_pebble):
         with tempfile.TemporaryDirectory() as folder:
             for name in ("authority", "served"):
                 os.mkdir(Path(folder, name))

@@ -1,5 +1,6 @@
 """An authority of certificates that speaks ACME (RFC 8555), small enough to read: it checks what a client signs, asks for what proves its domains
-by http-01 and tls-alpn-01 (RFC 8737), and issues certificates of a root that the `openssl` program made.
+by http-01 and tls-alpn-01 (RFC 8737), issues certificates of a root that the `openssl` program made, and says when they are to be renewed
+(RFC 9773).
 
 Knows no program under test. Names resolve to the loopback address, at ports that it is given.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import http.client
 import json
 import os
@@ -18,6 +20,7 @@ import subprocess
 import threading
 import urllib.request
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -26,6 +29,8 @@ from checks import free_port, wait_for_port
 
 #: What stands before the point of a public key on P-256, to make it a SubjectPublicKeyInfo. RFC 5480 §2.
 P256 = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
+#: The account that Pebble and the authority below know by other means: the identifier of its key, and the key in base64url.
+EXTERNAL_ACCOUNT = ("kid-1", "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W")
 #: id-pe-acmeIdentifier, critical, up to the digest. RFC 8737 §3.
 ACME_IDENTIFIER = bytes.fromhex("06082b0601050507011f0101ff04220420")
 
@@ -70,6 +75,13 @@ class AcmeAuthority:
         self.validated: list[tuple[str, str]] = []
         self.wrong: list[str] = []
         self.user_agents: set[str] = set()
+        #: Whether accounts have to be bound to the one that is known.
+        self.binds = False
+        #: When certificates are to be renewed, in days from now; how often it was asked about which, and what orders have replaced.
+        self.window = (20.0, 21.0)
+        self.asked_about: list[str] = []
+        self.known: dict[Path, str] = {}
+        self.replaced: list[str | None] = []
         #: Nothing is answered before it is set.
         self.open = threading.Event()
         certificate, key = self.root.issue("directory", "localhost")
@@ -113,12 +125,17 @@ class AcmeAuthority:
                         self.answer(200, authority.directory())
                     elif self.path == "/nonce":
                         self.answer(200, b"")
+                    elif self.path.startswith("/renewal/"):
+                        self.answer(200, authority.renewal(self.path.removeprefix("/renewal/")), Retry_After="21600")
                     else:
                         self.answer(404, {})
                 except Problem as problem:
                     kind = f"urn:ietf:params:acme:error:{problem.kind}"
                     fields = {"Content_Type": "application/problem+json", **problem.fields}
                     self.answer(problem.status, {"type": kind, "detail": problem.detail}, **fields)
+                except OSError:
+                    # The client has gone, as one does that is ended.
+                    self.close_connection = True
                 except Exception as error:  # noqa: BLE001 - whatever a client made go wrong is a finding
                     authority.wrong.append(f"{self.path}: {type(error).__name__}: {error}")
                     self.answer(500, {})
@@ -138,8 +155,25 @@ class AcmeAuthority:
         return nonce
 
     def directory(self) -> dict:
-        urls = {name: f"{self.base}/{path}" for name, path in (("newNonce", "nonce"), ("newAccount", "account"), ("newOrder", "order"))}
-        return {**urls, "meta": {"termsOfService": f"{self.base}/terms"}}
+        paths = (("newNonce", "nonce"), ("newAccount", "account"), ("newOrder", "order"), ("renewalInfo", "renewal"))
+        urls = {name: f"{self.base}/{path}" for name, path in paths}
+        return {**urls, "meta": {"termsOfService": f"{self.base}/terms", "externalAccountRequired": self.binds}}
+
+    def renewal(self, name: str) -> dict:
+        """RFC 9773 §4.2."""
+        assert name in self.names(), f"{name} is none of {self.names()}"
+        start, end = ((datetime.now(UTC) + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ") for days in self.window)
+        # Last: who waits for it may end the client then.
+        self.asked_about.append(name)
+        return {"suggestedWindow": {"start": start, "end": end}, "explanationURL": f"{self.base}/why"}
+
+    def names(self) -> set[str]:
+        """The names of all certificates that were issued. RFC 9773 §4.1."""
+        others = ("roots.pem", "directory.pem")
+        for path in self.folder.glob("*.pem"):
+            if path.name not in others and path not in self.known:
+                self.known[path] = renewal_name(path)
+        return set(self.known.values())
 
     def verify(self, path: str, kind: str | None, body: bytes) -> tuple[dict, str, dict | None]:
         """The account of a request, its URL, and its payload: `None` if it only reads."""
@@ -202,14 +236,34 @@ class AcmeAuthority:
 
     def new_account(self, account: dict, payload: dict) -> tuple[int, object]:
         assert payload["termsOfServiceAgreed"] is True
+        binding = payload.get("externalAccountBinding")
+        if self.binds and binding is None:
+            raise Problem(403, "externalAccountRequired")
+        if binding is not None:
+            self.check_binding(binding, account["jwk"])
         status = 200 if account["thumbprint"] in self.accounts else 201
         self.accounts.setdefault(account["thumbprint"], {**account, "contact": payload["contact"]})
         self.fields["Location"] = account["url"]
         return status, {"status": "valid"}
 
+    def check_binding(self, binding: dict, jwk: dict) -> None:
+        """RFC 8555 §7.3.4."""
+        key_id, key = EXTERNAL_ACCOUNT
+        assert json.loads(decode(binding["protected"])) == {"alg": "HS256", "kid": key_id, "url": f"{self.base}/account"}
+        assert json.loads(decode(binding["payload"])) == jwk
+        message = f"{binding['protected']}.{binding['payload']}".encode()
+        if not hmac.compare_digest(hmac.digest(decode(key), message, "sha256"), decode(binding["signature"])):
+            raise Problem(403, "unauthorized", "the binding is not signed by the key of the account")
+
     def new_order(self, account: dict, payload: dict) -> tuple[int, object]:
         if self.refusals:
             raise self.refusals.pop(0)
+        replaced = payload.get("replaces")
+        # RFC 9773 §5.
+        if replaced is not None and replaced in self.replaced:
+            raise Problem(409, "alreadyReplaced")
+        assert replaced is None or replaced in self.names(), replaced
+        self.replaced.append(replaced)
         name = secrets.token_hex(4)
         domains = [identifier["value"] for identifier in payload["identifiers"]]
         authorizations = [self.new_authorization(domain) for domain in domains]
@@ -293,7 +347,8 @@ class AcmeAuthority:
         text = subprocess.run(["openssl", "req", "-inform", "DER", "-in", request, "-noout", "-text", "-verify"], check=True, capture_output=True).stdout.decode()
         asked = {word.strip() for line in text.splitlines() if "DNS:" in line for word in line.split(",")}
         assert asked == {f"DNS:{domain}" for domain in order["domains"]}, asked
-        extensions.write_text("subjectAltName=" + ",".join(sorted(asked)) + "\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n")
+        extensions.write_text("subjectAltName=" + ",".join(sorted(asked)) + "\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n"
+                              "authorityKeyIdentifier=keyid\n")
         openssl("x509", "-req", "-inform", "DER", "-in", str(request), "-CA", str(self.root.root), "-CAkey", str(self.root.key),
                 "-CAcreateserial", "-days", "30", "-extfile", str(extensions), "-out", str(certificate))
         order.update(status="processing", chain=certificate.read_bytes() + self.root.root.read_bytes())
@@ -309,6 +364,14 @@ def names_of(certificate: bytes) -> set[str]:
     return {word.strip().removeprefix("DNS:") for line in shown.stdout.decode().splitlines() if "DNS:" in line for word in line.split(",")}
 
 
+def renewal_name(certificate: Path) -> str:
+    """RFC 9773 §4.1: the identifier of the issuer's key, and the serial number as it stands in the certificate."""
+    shown = openssl("x509", "-in", str(certificate), "-noout", "-serial", "-ext", "authorityKeyIdentifier").split("\n")
+    key = bytes.fromhex(shown[2].strip().removeprefix("keyid:").replace(":", ""))
+    serial = bytes.fromhex(shown[0].removeprefix("serial="))
+    return f"{encode(key)}.{encode(integer(serial)[2:])}"
+
+
 class Pebble:
     """Let's Encrypt's authority for tests, with the name server that belongs to it: every name is the loopback address."""
 
@@ -321,6 +384,7 @@ class Pebble:
         configuration.write_text(json.dumps({"pebble": {
             "listenAddress": f"127.0.0.1:{port}", "managementListenAddress": f"127.0.0.1:{management}", "certificate": str(certificate),
             "privateKey": str(key), "httpPort": http_port, "tlsPort": tls_port, "ocspResponderURL": "",
+            "externalAccountBindingRequired": True, "externalAccountMACKeys": dict([EXTERNAL_ACCOUNT]),
         }}))
         off = [f"-{kind}=" for kind in ("http01", "https01", "tlsalpn01")]
         servers = [

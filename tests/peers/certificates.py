@@ -16,8 +16,9 @@ KINDS = {
 }
 
 
-def openssl(*arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True, stdin=subprocess.DEVNULL)
+def openssl(*arguments: str) -> str:
+    """What the program writes."""
+    return subprocess.run(["openssl", *arguments], check=True, capture_output=True, stdin=subprocess.DEVNULL, text=True).stdout
 
 
 class Authority:

@@ -24,18 +24,21 @@ checks = Checks("plugins")
 ROOT = Path(__file__).parent.parent.parent
 #: Seconds that a step of the server may take.
 PATIENCE = 20
+#: Bytes of one thing on the shelf.
+SHELF_BYTES = 2_000_000
 
 
-def compile_example(folder: Path) -> None:
+def compile_examples(folder: Path) -> None:
     folder.mkdir()
     folder.chmod(0o755)
-    library = folder / "tally.so"
-    subprocess.run(
-        ["cc", "-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-fPIC", "-shared", "-o", library]
-        + [f"-I{ROOT / 'lws-plugin/include'}", f"-I{ROOT / 'lws-ffi/include'}", ROOT / "lws-plugin/examples/tally.c"],
-        check=True,
-    )
-    library.chmod(0o755)
+    for source in (ROOT / "lws-plugin/examples").glob("*.c"):
+        library = folder / f"{source.stem}.so"
+        subprocess.run(
+            ["cc", "-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-fPIC", "-shared", "-o", library]
+            + [f"-I{ROOT / 'lws-plugin/include'}", f"-I{ROOT / 'lws-ffi/include'}", source],
+            check=True,
+        )
+        library.chmod(0o755)
 
 
 class Serving:
@@ -43,8 +46,8 @@ class Serving:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port, self.raw, self.fallback, self.guarded = free_port(), free_port(), free_port(), free_port()
-        compile_example(folder / "plugins")
+        self.port, self.raw, self.fallback, self.guarded, self.shelf = (free_port() for _ in range(5))
+        compile_examples(folder / "plugins")
         (folder / "conf.d").mkdir()
         (folder / "conf").write_text(
             f'{{ "global": {{ "count-threads": 2, "plugin-dir": "{folder}/plugins" }} }}'
@@ -68,6 +71,12 @@ class Serving:
             f'"ws-protocols": [ {{ "raw-test": {{ "raw": 1, {password} }}, "protocol-post-demo": {{ {password} }} }} ]',
         )
 
+        self.write(
+            "shelf",
+            f'"name": "localhost", "port": {self.shelf}, "ws-protocols": [ {{ "shelf": {{ "bytes-max": {SHELF_BYTES} }} }} ], '
+            '"mounts": [ { "mountpoint": "/shelf", "origin": "callback://shelf" } ]',
+        )
+
     def write(self, name: str, members: str) -> None:
         (self.folder / "conf.d" / name).write_text(f'{{ "vhosts": [ {{ {members} }} ] }}')
 
@@ -83,7 +92,7 @@ class Serving:
             stdin=subprocess.DEVNULL,
             env={**os.environ, "TALLY_NOTES": str(self.folder / "notes")},
         )
-        for port in (self.port, self.raw, self.fallback, self.guarded):
+        for port in (self.port, self.raw, self.fallback, self.guarded, self.shelf):
             until(lambda port=port: accepts(port))
 
     def reload(self, done: str) -> bool:
@@ -264,6 +273,53 @@ def forms(serving: Serving) -> None:
             checks.equal(f"a form {name}", post(content, content_type)[0], status)
 
 
+def curl(serving: Serving, path: str, *options: str, content: bytes = b"") -> tuple[int, bytes]:
+    """The status of a request by curl, and the content of its response."""
+    asked = ["curl", "-s", "-S", "-H", "Expect:", "-w", "\n%{http_code}", "--max-time", str(PATIENCE), *options]
+    done = subprocess.run([*asked, f"http://localhost:{serving.shelf}/shelf/{path}"], input=content, capture_output=True, check=False)
+    got, _, status = done.stdout.rpartition(b"\n")
+    return int(status), got
+
+
+def requests(serving: Serving) -> None:
+    """Requests that a library answers."""
+    large = os.urandom(SHELF_BYTES)
+    put = ("-T", "-")
+    for version in ("--http1.1", "--http2-prior-knowledge"):
+        with checks.scenario(f"requests, {version}"):
+
+            def ask(path: str, *options: str, content: bytes = b"", version: str = version) -> tuple[int, bytes]:
+                return curl(serving, path, version, *options, content=content)
+
+            name = version.strip("-")
+            checks.equal("what is not there", ask(name), (404, b""))
+            checks.equal("content in pieces, to the limit", ask(name, *put, "-H", "Content-Type: text/x", content=large), (201, b""))
+            checks.equal("past the limit", ask(name, *put, content=large + b"a")[0], 413)
+            checks.check("it is sent as the peer takes it, and nothing is lost", ask(name) == (200, large))
+            head = ask(name, "-I")
+            checks.check("with its fields", head[0] == 200 and b"content-type: text/x" in head[1].lower(), head)
+            checks.check("and its length", f"content-length: {SHELF_BYTES}".encode() in head[1].lower(), head)
+            begun = time.monotonic()
+            checks.check("a response by a timer, asked for in the query", ask(f"{name}?after=50") == (200, large))
+            checks.check("comes when it is due", time.monotonic() - begun >= 0.05, time.monotonic() - begun)
+            checks.equal("another thing in its place, without content", ask(name, "-X", "PUT"), (204, b""))
+            checks.equal("which has a length of nothing", ask(name), (200, b""))
+            checks.equal("a method that it has not", ask(name, "-X", "POST", "-d", "a")[0], 405)
+            checks.equal("it goes", (ask(name, "-X", "DELETE"), ask(name, "-X", "DELETE")[0]), ((204, b""), 404))
+    with checks.scenario("requests that end early"):
+        curl(serving, "slow", *put, content=large)
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", serving.shelf), timeout=PATIENCE) as connection:
+                connection.sendall(b"GET /shelf/slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                connection.recv(1)
+            with socket.create_connection(("127.0.0.1", serving.shelf), timeout=PATIENCE) as connection:
+                connection.sendall(b"PUT /shelf/half HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf")
+        checks.check("leave what is there as it was", curl(serving, "slow") == (200, large))
+        checks.equal("and keep no half of anything", curl(serving, "half")[0], 404)
+        full = [curl(serving, str(index), *put)[0] for index in range(64)]
+        checks.equal("the library refuses what it has no room for", (full[:63], full[63]), ([201] * 63, 507))
+
+
 def passwords(serving: Serving) -> None:
     with checks.scenario("passwords"):
 
@@ -303,6 +359,7 @@ def main() -> None:
             asyncio.run(counters(serving))
             raw(serving)
             forms(serving)
+            requests(serving)
             passwords(serving)
             asyncio.run(reloads(serving))
             end(serving)

@@ -20,7 +20,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as plain_families
 from websockets.asyncio.client import connect
 
-from checks import Checks, free_port, server_binary
+from checks import Checks, free_port, server_binary, server_options
 
 checks = Checks("metrics")
 
@@ -35,7 +35,7 @@ class Serving:
         self.folder, self.socket, self.log_path = folder, folder / "admin", folder / "log"
         self.port = free_port()
         self.out = open(folder / "out", "wb")
-        command = [server_binary(), "--admin", str(self.socket), "--access-log", str(self.log_path)]
+        command = [server_binary(), "--admin", str(self.socket), "--access-log", str(self.log_path), *server_options()]
         if "--config" not in arguments:
             command += ["--port", str(self.port)]
         self.child = subprocess.Popen(

@@ -3,7 +3,7 @@
 //! libwebsockets orders them with a plugin, whose options in `ws-protocols` are refused with the names that they have here.
 
 use super::{Key, Shape, read_object};
-use crate::model::{Acme, AcmeChallenge, Protocol};
+use crate::model::{Acme, AcmeChallenge, ExternalAccount, Protocol, Secret};
 use crate::scalar::Reader;
 use crate::tree::Cursor;
 use std::path::PathBuf;
@@ -24,6 +24,8 @@ pub(crate) struct AcmeDraft {
     challenge: AcmeChallenge,
     terms_agreed: bool,
     directory_authorities: Option<PathBuf>,
+    external_id: Option<String>,
+    external_key: Option<Secret>,
 }
 
 pub(crate) static KEYS: &[Key<AcmeDraft>] = &[
@@ -70,6 +72,18 @@ pub(crate) static KEYS: &[Key<AcmeDraft>] = &[
         "PEM file of the roots that vouch for the directory; by default those of the system",
         |acme, at, reader| acme.directory_authorities = reader.path(at),
     ),
+    Key::read(
+        "external-account-id",
+        Shape::Text,
+        "the identifier of the key of your account at the authority, where it binds accounts (EAB)",
+        |acme, at, reader| acme.external_id = reader.name(at),
+    ),
+    Key::read(
+        "external-account-key",
+        Shape::Text,
+        "the HMAC key of that account, in base64url; it is never shown",
+        |acme, at, reader| acme.external_key = external_key(at, reader),
+    ),
 ];
 
 /// Reads the object.
@@ -91,6 +105,18 @@ fn contacts(contacts: &mut Vec<String>, at: &Cursor<'_>, reader: &mut Reader<'_>
     for wrong in contacts[first..].iter().filter(|contact| !contact.contains(':')) {
         reader.report.error(at, format!("\"{wrong}\" is no URL; is \"mailto:{wrong}\" meant?"));
     }
+}
+
+/// A key in base64url, RFC 4648 §5. What is wrong with it does not repeat it.
+fn external_key(at: &Cursor<'_>, reader: &mut Reader<'_>) -> Option<Secret> {
+    let key = reader.name(at)?;
+    let digits = key.trim_end_matches('=');
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if digits.is_empty() || digits.len() % 4 == 1 || !digits.bytes().all(is_digit) {
+        reader.report.error(at, "this is no key in base64url, which has letters, digits, \"-\" and \"_\"");
+        return None;
+    }
+    Some(Secret::new(key))
 }
 
 fn challenge(at: &Cursor<'_>, reader: &mut Reader<'_>) -> Option<AcmeChallenge> {
@@ -120,6 +146,11 @@ impl AcmeDraft {
                 "without \"terms-agreed\" in \"acme\" an authority that has terms of service issues nothing";
             reader.report.warning(at, message);
         }
+        if self.external_id.is_some() != self.external_key.is_some() {
+            let message =
+                "\"external-account-id\" and \"external-account-key\" go together, and one is missing";
+            reader.report.error(at, message);
+        }
         let mut domains = self.domains;
         if domains.is_empty() {
             domains.extend(host.map(str::to_owned));
@@ -141,6 +172,10 @@ impl AcmeDraft {
             challenge: self.challenge,
             terms_agreed: self.terms_agreed,
             directory_authorities: self.directory_authorities,
+            external_account: self
+                .external_id
+                .zip(self.external_key)
+                .map(|(key_id, hmac_key)| ExternalAccount { key_id, hmac_key }),
         })
     }
 }

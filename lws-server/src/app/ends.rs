@@ -7,6 +7,7 @@ use crate::id::RouteId;
 use crate::link::stream::{HttpStream, StreamPhase, StreamState, WebSocketStream};
 use crate::link::streams::Streams;
 use crate::route::refusal::status_of;
+use crate::thread::access::LoggedRequest;
 use crate::thread::{access, panics};
 use lws_proto::{Cause, StreamKey};
 
@@ -76,12 +77,19 @@ impl App {
         http.counters.count_request(http.asked, status, bytes, cx.now() - http.begun);
         if let Some(entry) = http.entry.take() {
             let cause = if http.tally.panicked { "panic" } else { cause.name() };
-            self.log(cx, || entry.exchange(&http.tally, cause));
+            self.log_exchange(cx, entry, &http.tally, cause);
         }
         if let Some(errors) = http.tally.errors() {
             errors.refresh(cx.now(), &self.state.group.pools.disk);
         }
         http.handler.take()
+    }
+
+    /// Apart from `count_closed`, so that a server without a log does not carry it along.
+    #[cold]
+    fn log_exchange(&mut self, cx: &Lent<'_>, entry: Box<LoggedRequest>, tally: &Tally, cause: &'static str) {
+        self.log(cx, || entry.exchange(tally, cause));
+        self.state.entries.give_back(entry);
     }
 
     #[inline]

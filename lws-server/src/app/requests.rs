@@ -194,9 +194,16 @@ impl App {
     }
 
     #[inline]
-    fn entry(&self, cx: &Lent<'_>, key: StreamKey, head: &Head<'_>) -> Option<Box<LoggedRequest>> {
+    fn entry(&mut self, cx: &Lent<'_>, key: StreamKey, head: &Head<'_>) -> Option<Box<LoggedRequest>> {
         let is_wanted = self.state.observers.log.is_some() || self.state.spans.has(cx.connection());
-        is_wanted.then(|| LoggedRequest::new(self.arrival(cx, Some(key)), head))
+        if is_wanted { Some(self.begin_entry(cx, key, head)) } else { None }
+    }
+
+    /// Apart from `entry`, so that a server without a log does not carry it along.
+    #[cold]
+    fn begin_entry(&mut self, cx: &Lent<'_>, key: StreamKey, head: &Head<'_>) -> Box<LoggedRequest> {
+        let origin = self.arrival(cx, Some(key));
+        self.state.entries.begin(cx.now(), origin, head)
     }
 
     /// Has an endpoint answer a request.

@@ -16,6 +16,7 @@ use crate::site::served::invalid;
 use crate::site::sites::Sites;
 use crate::site::transition::{Bound, Changing};
 use crate::thread::ThreadState;
+use crate::thread::access::EntryPool;
 use crate::thread::command::Command;
 use crate::thread::drain::DrainWatchers;
 use crate::thread::observers::{Observers, PeerAddresses};
@@ -155,6 +156,7 @@ fn app(
         keeping: Vec::new(),
         peers: PeerAddresses::new(observers.want_peers() || group.peers.is_some()),
         observers,
+        entries: EntryPool::default(),
         spans: Spans::default(),
         counters: Counters::default(),
         no_site: Rc::new(group.site_counters.counters_of_none(shard)),

@@ -24,6 +24,7 @@ use crate::server::inherited::Inherited;
 use crate::server::stats::Counters;
 use crate::site::sites::Sites;
 use crate::site::transition::Changing;
+use crate::thread::access::EntryPool;
 use crate::thread::command::Command;
 use crate::thread::drain::DrainWatchers;
 use crate::thread::observers::{Observers, PeerAddresses};
@@ -54,6 +55,8 @@ pub(crate) struct ThreadState {
     pub(crate) keeping: Vec<Rc<Mounted>>,
     pub(crate) drain_watchers: DrainWatchers,
     pub(crate) observers: Observers,
+    /// For requests that are logged.
+    pub(crate) entries: EntryPool,
     pub(crate) spans: Spans,
     pub(crate) peers: PeerAddresses,
     pub(crate) counters: Counters,

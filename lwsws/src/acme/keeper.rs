@@ -1,30 +1,30 @@
 //! The thread that orders certificates, renews them, and waits in between. Authorities may take minutes, and disks seconds: nothing else
 //! waits for it.
 
+use super::authority::AuthorityClient;
 use super::{Order, OrderBook, store};
 use crate::log::Log;
 use lws_acme::{
-    Backoff, CertificateKey, ChallengeKind, Issuance, Method, OrderRequest, RESPONSE_BYTES_MAX, Response,
-    Step, Validation, renewal,
+    Backoff, CertificateKey, ChallengeKind, ExternalAccount, Issuance, KeyError, OrderRequest, RenewalCheck,
+    RenewalInfo, RenewalStep, Step, Validation, latest_renewal, renewal,
 };
-use lws_client::{Body, Options, Runtime, Tls};
 use lws_config::{Acme, AcmeChallenge};
-use lws_server::tls::{self, Identity, Roots};
+use lws_server::tls::{self, Identity};
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-/// How long a request to an authority may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest sleep: the clock of the machine may be set, or stand still while it sleeps.
 const SLEEP_MAX: Duration = Duration::from_secs(60 * 60);
 /// The shortest time from one certificate to the next: an authority may issue some that are to be renewed at once.
 const RENEWAL_PAUSE_MIN: Duration = Duration::from_secs(60 * 60);
+/// Until an authority is asked again that says nothing about renewals: it may be of a later version then.
+const RECHECK_WITHOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Orders and renews what is wanted, for ever.
 pub(super) fn keep(book: &OrderBook, log: Option<Log>) {
@@ -32,8 +32,9 @@ pub(super) fn keep(book: &OrderBook, log: Option<Log>) {
     loop {
         let (orders, changes) = book.orders();
         match keeper.next(&orders) {
-            Some((order, sleep)) if sleep.is_zero() => keeper.attend(order),
-            Some((_, sleep)) => book.wait(changes, sleep.min(SLEEP_MAX)),
+            Some((order, Job::Order, Duration::ZERO)) => keeper.attend(order),
+            Some((order, Job::Ask, Duration::ZERO)) => keeper.ask(order),
+            Some((.., sleep)) => book.wait(changes, sleep.min(SLEEP_MAX)),
             None => book.wait(changes, SLEEP_MAX),
         }
     }
@@ -46,11 +47,26 @@ struct Keeper<'a> {
     plans: HashMap<PathBuf, Plan>,
 }
 
-/// When a certificate is ordered.
+/// When a certificate is ordered, and when its authority is asked about that.
 struct Plan {
     acme: Acme,
     due: SystemTime,
+    /// Whatever the authority suggests, it is not ordered before.
+    earliest: SystemTime,
     backoff: Backoff,
+    check: SystemTime,
+    /// Of checks that failed.
+    check_backoff: Backoff,
+    /// The part of a window at which it is renewed: the same at each check, so that the moment moves with the window only.
+    chance: u32,
+}
+
+/// What there is to do about a certificate.
+#[derive(Clone, Copy)]
+enum Job {
+    Order,
+    /// Ask when it is to be renewed.
+    Ask,
 }
 
 /// Why a certificate was not issued, for a person.
@@ -67,14 +83,16 @@ impl<E: fmt::Display> From<E> for NotIssued {
 }
 
 impl Keeper<'_> {
-    /// The order that is due first, and how long until then.
-    fn next<'o>(&mut self, orders: &'o [Order]) -> Option<(&'o Order, Duration)> {
+    /// What is to be done first, and how long until then.
+    fn next<'o>(&mut self, orders: &'o [Order]) -> Option<(&'o Order, Job, Duration)> {
         let is_wanted = |file: &PathBuf| orders.iter().any(|order| order.acme.certificate_file() == *file);
         self.plans.retain(|file, _| is_wanted(file));
         let now = SystemTime::now();
-        let sleep = |due: SystemTime| due.duration_since(now).unwrap_or_default();
-        let plans = orders.iter().map(|order| (order, sleep(self.plan(order, now).due)));
-        plans.min_by_key(|(_, sleep)| *sleep)
+        let next = orders.iter().map(|order| {
+            let (job, at) = self.plan(order, now).next();
+            (order, job, at.duration_since(now).unwrap_or_default())
+        });
+        next.min_by_key(|(.., sleep)| *sleep)
     }
 
     fn plan(&mut self, order: &Order, now: SystemTime) -> &mut Plan {
@@ -94,24 +112,43 @@ impl Keeper<'_> {
         let result = issued.unwrap_or_else(|_| Err("ordering it has panicked".into()));
         let now = SystemTime::now();
         let plan = self.plan(order, now);
-        let wait = match result.and_then(|identity| Ok(order.slot.replace(&identity)?)) {
+        let line = match result.and_then(|identity| Ok(order.slot.replace(&identity)?)) {
             Ok(()) => {
-                plan.backoff.succeeded();
-                let due = due_of(order).unwrap_or(now).max(now + RENEWAL_PAUSE_MIN);
-                let wait = due.duration_since(now).unwrap_or_default();
-                (wait, format!("the certificate for {names} is presented now, and renewed in {}", span(wait)))
+                let wait = plan.renewed(order, now);
+                format!("the certificate for {names} is presented now, and renewed in {}", span(wait))
             }
             Err(NotIssued { why, retry_after }) => {
-                let wait = plan.backoff.failed(retry_after, chance());
-                (
-                    wait,
-                    format!("there is no new certificate for {names}: {why}; next attempt in {}", span(wait)),
-                )
+                let wait = plan.failed(now, retry_after);
+                let next = span(wait);
+                format!("there is no new certificate for {names}: {why}; next attempt in {next}")
             }
         };
-        let (wait, line) = wait;
-        plan.due = now + wait;
         self.say(format_args!("{line}"));
+    }
+
+    /// Asks the authority when a certificate is to be renewed, and plans by what it says. RFC 9773 §4.2.
+    fn ask(&mut self, order: &Order) {
+        let names = order.acme.domains.join(", ");
+        let said = panic::catch_unwind(|| suggestion(&order.acme));
+        let said = said.unwrap_or_else(|_| Err("asking has panicked".into()));
+        let now = SystemTime::now();
+        let plan = self.plan(order, now);
+        let line = match said {
+            Ok(info) => plan.suggested(order, now, info.as_ref()).map(|at| {
+                let why = info.and_then(|info| info.explanation).map(|url| format!("; why: {url}"));
+                let wait = span(at.duration_since(now).unwrap_or_default());
+                format!(
+                    "the authority suggests to renew the certificate for {names} in {wait}{}",
+                    why.unwrap_or_default()
+                )
+            }),
+            Err(NotIssued { why, retry_after }) => plan.unanswered(now, retry_after).then(|| {
+                format!("the authority does not say when to renew the certificate for {names}: {why}")
+            }),
+        };
+        if let Some(line) = line {
+            self.say(format_args!("{line}"));
+        }
     }
 
     fn say(&self, line: fmt::Arguments<'_>) {
@@ -125,7 +162,64 @@ impl Keeper<'_> {
 impl Plan {
     fn new(order: &Order, now: SystemTime) -> Self {
         let due = if order.is_missing { now } else { due_of(order).unwrap_or(now) };
-        Self { acme: order.acme.clone(), due, backoff: Backoff::default() }
+        Self {
+            acme: order.acme.clone(),
+            due,
+            earliest: now,
+            backoff: Backoff::default(),
+            check: now,
+            check_backoff: Backoff::default(),
+            chance: chance(),
+        }
+    }
+
+    /// What comes first. One that is due is not asked about.
+    fn next(&self) -> (Job, SystemTime) {
+        if self.due <= self.check { (Job::Order, self.due) } else { (Job::Ask, self.check) }
+    }
+
+    /// A new certificate is presented. Answers the time until it is renewed.
+    fn renewed(&mut self, order: &Order, now: SystemTime) -> Duration {
+        self.backoff.succeeded();
+        self.chance = chance();
+        self.earliest = now + RENEWAL_PAUSE_MIN;
+        self.due = due_of(order).unwrap_or(now).max(self.earliest);
+        self.check = now;
+        self.due.duration_since(now).unwrap_or_default()
+    }
+
+    /// It was not issued. Answers the time until the next attempt.
+    fn failed(&mut self, now: SystemTime, retry_after: Option<Duration>) -> Duration {
+        let wait = self.backoff.failed(retry_after, chance());
+        self.earliest = now + wait;
+        self.due = self.earliest;
+        // Until then it does not matter what the authority suggests.
+        self.check = self.check.max(self.earliest);
+        wait
+    }
+
+    /// The authority has answered. Says the moment of the renewal if that is another one than before.
+    fn suggested(
+        &mut self,
+        order: &Order,
+        now: SystemTime,
+        info: Option<&RenewalInfo>,
+    ) -> Option<SystemTime> {
+        self.check_backoff.succeeded();
+        self.check = now + info.map_or(RECHECK_WITHOUT, |info| info.recheck);
+        let shown = order.slot.certificate()?;
+        let latest = latest_renewal(shown.not_before, shown.not_after);
+        let due = info?.moment(self.chance).min(latest).max(self.earliest);
+        let moved = due != self.due;
+        self.due = due;
+        moved.then_some(due)
+    }
+
+    /// The authority has not answered: what was planned stands. Says whether that is the first time in a row.
+    fn unanswered(&mut self, now: SystemTime, retry_after: Option<Duration>) -> bool {
+        let is_first = self.check_backoff == Backoff::default();
+        self.check = now + self.check_backoff.failed(retry_after, chance());
+        is_first
     }
 }
 
@@ -156,14 +250,17 @@ fn issue(acme: &Acme, book: &OrderBook) -> Result<Identity, NotIssued> {
     let account = store::account_key(acme)?;
     let key = CertificateKey::generate()?;
     let csr = key.request(&acme.domains)?;
-    let mut issuance = Issuance::new(order_of(acme), account, csr);
-    let mut client = Runtime::new(options(acme.directory_authorities.as_deref()))?;
+    let mut issuance = Issuance::new(order_of(acme)?, account, csr);
+    let mut client = AuthorityClient::new(acme.directory_authorities.as_deref())?;
     let mut published = Published { book, validation: None };
     let chain = loop {
         match issuance.step() {
             Step::Send(request) => {
                 let request = request.clone();
-                send(&mut client, &request, &mut issuance);
+                client.send(&request, |outcome| match outcome {
+                    Ok((unix_seconds, response)) => issuance.received(unix_seconds, response),
+                    Err(why) => issuance.unanswered(why),
+                });
             }
             Step::Publish(validation) => {
                 published.replace(validation)?;
@@ -187,8 +284,11 @@ fn issue(acme: &Acme, book: &OrderBook) -> Result<Identity, NotIssued> {
     Ok(identity)
 }
 
-fn order_of(acme: &Acme) -> OrderRequest {
-    OrderRequest {
+fn order_of(acme: &Acme) -> Result<OrderRequest, KeyError> {
+    let external = acme.external_account.as_ref();
+    let external =
+        external.map(|account| ExternalAccount::new(account.key_id.clone(), account.hmac_key.reveal()));
+    Ok(OrderRequest {
         directory: acme.directory.clone(),
         contacts: acme.contacts.clone(),
         terms_agreed: acme.terms_agreed,
@@ -197,53 +297,30 @@ fn order_of(acme: &Acme) -> OrderRequest {
             AcmeChallenge::Http01 => ChallengeKind::Http01,
             _ => ChallengeKind::TlsAlpn01,
         },
-    }
+        external_account: external.transpose()?,
+        replaces: store::kept_id(acme),
+    })
 }
 
-/// The options of a client of an authority, whose certificate these roots vouch for, or those of the system.
-fn options(roots: Option<&Path>) -> Options {
-    let mut options = Options::default();
-    // RFC 8555 §6.1: "ACME clients MUST send a User-Agent header field".
-    options.user_agent = Some(concat!("lwsws/", env!("CARGO_PKG_VERSION")).to_owned());
-    options.request.timeout = Some(REQUEST_TIMEOUT);
-    if let Some(roots) = roots {
-        let roots = Roots::file(roots);
-        options.tls = Tls::rustls(move |alpn| tls::Client::builder().roots(roots.clone()).alpn(alpn).build());
-    }
-    options
-}
-
-/// Sends a request, and hands in what comes of it.
-fn send(client: &mut Runtime, request: &lws_acme::Request, issuance: &mut Issuance) {
-    let url = match request.url.parse() {
-        Ok(url) => url,
-        Err(error) => return issuance.unanswered(format_args!("{}: {error}", request.url)),
-    };
-    let method = match request.method {
-        Method::Head => "HEAD",
-        Method::Post => "POST",
-        _ => "GET",
-    };
-    let mut sent = lws_client::Request::new(method, url);
-    if request.method == Method::Post {
-        sent.fields.add("content-type", "application/jose+json");
-        sent.body = Body::Bytes(request.body.clone().into());
-    }
-    match client.send(sent, RESPONSE_BYTES_MAX) {
-        Ok(Ok(response)) => {
-            let fields = &response.head.fields;
-            let unix_seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            let taken = Response {
-                status: response.status(),
-                nonce: fields.text("replay-nonce"),
-                location: fields.text("location"),
-                retry_after: fields.text("retry-after"),
-                body: &response.body,
-            };
-            issuance.received(i64::try_from(unix_seconds.as_secs()).unwrap_or(i64::MAX), &taken);
+/// What the authority says about the renewal of the certificate that is kept; nothing about one that it could not know.
+fn suggestion(acme: &Acme) -> Result<Option<RenewalInfo>, NotIssued> {
+    let Some(certificate) = store::kept_id(acme) else { return Ok(None) };
+    let mut check = RenewalCheck::new(&acme.directory, certificate);
+    let mut client = AuthorityClient::new(acme.directory_authorities.as_deref())?;
+    loop {
+        match check.step() {
+            RenewalStep::Send(request) => {
+                let request = request.clone();
+                client.send(&request, |outcome| match outcome {
+                    Ok((unix_seconds, response)) => check.received(unix_seconds, response),
+                    Err(why) => check.unanswered(why),
+                });
+            }
+            RenewalStep::Done(info) => return Ok(info.cloned()),
+            RenewalStep::Failed(failure) => {
+                return Err(NotIssued { why: failure.to_string(), retry_after: failure.retry_after });
+            }
         }
-        Ok(Err(failure)) => issuance.unanswered(failure),
-        Err(error) => issuance.unanswered(error),
     }
 }
 

@@ -5,6 +5,7 @@
 //! for no authority, and no loop that serves waits for a disk. Everything here outlives the configuration that it was made for: a new
 //! one takes over what it names, too.
 
+mod authority;
 mod keeper;
 mod store;
 

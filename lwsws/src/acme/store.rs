@@ -1,7 +1,7 @@
 //! The files of a state directory: keys of accounts, and certificates with their keys. Only the server's user may read them, and a
 //! file is replaced as a whole or not at all.
 
-use lws_acme::{AccountKey, KeyError};
+use lws_acme::{AccountKey, CertificateId, KeyError};
 use lws_config::Acme;
 use lws_server::tls::{CertificateSlot, Identity};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -30,6 +30,13 @@ pub(super) fn load(acme: &Acme) -> io::Result<Option<Kept>> {
     let slot =
         CertificateSlot::new(&Identity::pem(text.as_bytes(), text.as_bytes())).map_err(io::Error::other)?;
     Ok(Some(Kept { slot, is_as_ordered: text.starts_with(&heading(acme)) }))
+}
+
+/// The name by which the authority knows the certificate that is kept for an order. `None` if there is none of this order, or if it does
+/// not name the key that has signed it.
+pub(super) fn kept_id(acme: &Acme) -> Option<CertificateId> {
+    let text = read(&acme.certificate_file()).ok()??;
+    text.starts_with(&heading(acme)).then(|| CertificateId::of_pem(&text).ok())?
 }
 
 /// Keeps a certificate and its key, both as PEM, in one file, so that a reader has what belongs together.

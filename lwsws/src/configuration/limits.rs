@@ -203,6 +203,29 @@ mod tests {
         }
     }
 
+    /// The lines of `Debug` that hold a value: with each field its name.
+    fn values(limits: &Limits) -> Vec<String> {
+        let text = format!("{limits:#?}");
+        let lines = text.lines().map(str::trim).filter(|line| !line.ends_with(['{', '(', '}', ')']));
+        let is_value = |line: &&str| line.contains("None") || line.bytes().any(|byte| byte.is_ascii_digit());
+        lines.filter(is_value).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_field_of_limits_has_a_key() {
+        let keys: Vec<_> = Numbers::limits().map(|name| format!("\"{name}\": 77")).collect();
+        let config = config("", &format!(", \"limits\": {{ {} }}", keys.join(", ")));
+        let base = Limits::default();
+        let changed = values(&of_host(&base, &config.global, &config.vhosts[0]));
+        let before = values(&base);
+        assert_eq!(changed.len(), before.len(), "{changed:#?}");
+        for (changed, before) in changed.iter().zip(before) {
+            assert!(*changed != before && changed.contains("77"), "no key sets it: {before}");
+        }
+        // A field that `values` does not see would have passed, too.
+        assert!(changed.len() >= keys.len(), "{} values of {} keys", changed.len(), keys.len());
+    }
+
     #[test]
     fn a_host_has_the_last_word() {
         let config = config(

@@ -311,6 +311,14 @@ impl Served {
         limits::peers(self.global())
     }
 
+    /// The user and group that [`become_user`](Self::become_user) becomes, if they are other ones.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub(crate) fn owner(&self) -> io::Result<Option<(u32, u32)>> {
+        privileges::owner(self.global().user.as_ref(), self.global().group.as_ref())
+    }
+
     /// Becomes the user that the configuration names, if it does.
     ///
     /// # Errors

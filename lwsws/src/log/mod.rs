@@ -1,7 +1,7 @@
 //! The log of requests, written by a thread of its own: a terminal that stands still and a disk that is full do not stop the server.
 //!
-//! Lines are gathered in one buffer, which the writer takes as a whole: a line costs its server a copy, and the writer is woken once for
-//! all that come within a moment.
+//! Each thread that serves appends its lines to a buffer of its own, which the writer takes as a whole and writes as a whole: a line costs
+//! its server little more than its octets, and the writer is woken once for all that come within a moment.
 
 mod rules;
 mod target;
@@ -16,8 +16,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 use target::Sink;
 
-/// Bytes of lines that may wait to be written. Lines beyond are counted and left out.
+/// Bytes of lines that may wait to be written, of each thread. Lines beyond are counted and left out.
 const WAITING_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a thread's lines for which the writer does not wait any longer: far below what is left out, and no more than a processor keeps
+/// near.
+const WRITE_BYTES: usize = 256 << 10;
 /// How long lines may wait for others to be written with.
 const GATHER_TIME: Duration = Duration::from_millis(20);
 /// How long the last lines may take when the program ends.
@@ -33,6 +36,8 @@ struct Shared {
     wake: Condvar,
     /// The writer has ended.
     done: Condvar,
+    /// The lines of the threads that serve.
+    threads: Mutex<Vec<Arc<ThreadLines>>>,
     losses: Losses,
     /// What lines look like.
     format: Format,
@@ -41,8 +46,12 @@ struct Shared {
 /// What waits for the writer.
 #[derive(Default)]
 struct PendingLines {
-    /// Lines, each with its end.
-    text: String,
+    /// Lines, each with its end, that are no requests.
+    text: Vec<u8>,
+    /// Some thread has lines.
+    of_threads: bool,
+    /// One of them has so many that they are written at once.
+    at_once: bool,
     /// The file was moved away: a new one of its name is wanted.
     reopen: bool,
     /// Nothing more is to come.
@@ -53,7 +62,48 @@ struct PendingLines {
 
 impl PendingLines {
     fn is_empty(&self) -> bool {
-        self.text.is_empty() && !self.reopen && !self.end
+        self.text.is_empty() && !self.of_threads && !self.reopen && !self.end
+    }
+}
+
+/// Lines of a thread, each with its end. Only the writer takes them, and only for a moment.
+#[derive(Default)]
+struct ThreadLines(Mutex<Vec<u8>>);
+
+impl ThreadLines {
+    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
+        // What panicked has left a part of a line at most.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes the lines of one thread that serves, and never waits for what they are written to.
+pub(crate) struct ThreadLog {
+    log: Log,
+    lines: Arc<ThreadLines>,
+}
+
+impl ThreadLog {
+    /// Has a line written, which `append` adds to those that wait; without its end, and none if it adds nothing.
+    #[inline]
+    pub(crate) fn append(&self, append: impl FnOnce(&mut Vec<u8>)) {
+        let mut lines = self.lines.lock();
+        let before = lines.len();
+        if before >= WAITING_BYTES_MAX {
+            return self.log.0.losses.add(1);
+        }
+        append(&mut lines);
+        let after = lines.len();
+        if after == before {
+            return;
+        }
+        lines.push(b'\n');
+        drop(lines);
+        if before == 0 {
+            self.log.0.ask(|waiting| waiting.of_threads = true);
+        } else if before < WRITE_BYTES && after >= WRITE_BYTES {
+            self.log.0.hurry();
+        }
     }
 }
 
@@ -67,9 +117,9 @@ struct Losses {
 }
 
 impl Losses {
-    fn add(&self) {
-        self.unsaid.fetch_add(1, Ordering::Relaxed);
-        self.total.fetch_add(1, Ordering::Relaxed);
+    fn add(&self, lines: u64) {
+        self.unsaid.fetch_add(lines, Ordering::Relaxed);
+        self.total.fetch_add(lines, Ordering::Relaxed);
     }
 }
 
@@ -89,23 +139,41 @@ impl Shared {
         }
     }
 
+    /// Has the writer, which may gather lines, go on at once.
+    #[cold]
+    fn hurry(&self) {
+        self.waiting().at_once = true;
+        self.wake.notify_one();
+    }
+
     /// Takes what waits, as soon as something does. `buffer` is empty, and becomes the place where the next lines wait.
-    fn take(&self, buffer: String) -> PendingLines {
+    fn take(&self, buffer: Vec<u8>) -> PendingLines {
         let mut waiting = self.waiting();
         while waiting.is_empty() {
             waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
-        if !waiting.end && !waiting.reopen {
-            let gathered = self.wake.wait_timeout(waiting, GATHER_TIME);
-            waiting = gathered.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        let gathers = |waiting: &mut PendingLines| !waiting.end && !waiting.reopen && !waiting.at_once;
+        let gathered = self.wake.wait_timeout_while(waiting, GATHER_TIME, gathers);
+        waiting = gathered.unwrap_or_else(PoisonError::into_inner).0;
         std::mem::replace(&mut *waiting, PendingLines { text: buffer, ..PendingLines::default() })
+    }
+
+    /// The threads that serve. One that has ended and has no more lines is forgotten.
+    fn threads(&self) -> Vec<Arc<ThreadLines>> {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.retain(|thread| Arc::strong_count(thread) > 1 || !thread.lock().is_empty());
+        threads.clone()
     }
 }
 
 impl Log {
-    pub(crate) fn start(target: &Target, format: Format) -> io::Result<Self> {
-        Self::with_sink(target.open()?, format)
+    /// Begins to write. A file that is made for that belongs to the owner, if there is one: the user and group that the process becomes,
+    /// who opens it again.
+    ///
+    /// # Errors
+    /// The target cannot be opened, or there is no thread to be had.
+    pub(crate) fn start(target: &Target, format: Format, owner: Option<(u32, u32)>) -> io::Result<Self> {
+        Self::with_sink(target.open(owner)?, format)
     }
 
     fn with_sink(mut sink: Box<dyn Sink>, format: Format) -> io::Result<Self> {
@@ -113,6 +181,7 @@ impl Log {
             waiting: Mutex::default(),
             wake: Condvar::new(),
             done: Condvar::new(),
+            threads: Mutex::default(),
             losses: Losses::default(),
             format,
         });
@@ -127,22 +196,26 @@ impl Log {
 
     /// Has something written that is no request, in a line that holds no line end.
     pub(crate) fn line(&self, message: impl AsRef<str>) {
-        match self.0.format {
-            Format::Combined => self.record(message.as_ref()),
-            Format::Json => self.record(&rules::json_message(message.as_ref())),
-        }
+        self.record(&self.0.format.message(message.as_ref()));
     }
 
     /// Has a line written as it is, which holds no line end.
-    pub(crate) fn record(&self, line: &str) {
+    fn record(&self, line: &str) {
         self.0.ask(|waiting| {
             if waiting.text.len() + line.len() >= WAITING_BYTES_MAX || waiting.end {
-                self.0.losses.add();
+                self.0.losses.add(1);
                 return;
             }
-            waiting.text.push_str(line);
-            waiting.text.push('\n');
+            waiting.text.extend_from_slice(line.as_bytes());
+            waiting.text.push(b'\n');
         });
+    }
+
+    /// What takes the lines of a thread that serves.
+    pub(crate) fn on_thread(&self) -> ThreadLog {
+        let lines = Arc::<ThreadLines>::default();
+        self.0.threads.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&lines));
+        ThreadLog { log: self.clone(), lines }
     }
 
     /// Lines that were lost since the start.
@@ -173,46 +246,54 @@ impl Log {
     }
 }
 
-/// Writes lines as they come, and flushes when none waits.
+/// Writes lines as they come.
 fn write_lines(shared: &Shared, sink: &mut dyn Sink) {
-    let mut buffer = String::new();
+    let (mut buffer, mut spare) = (Vec::new(), Vec::new());
     loop {
         let PendingLines { text, reopen, end, .. } = shared.take(std::mem::take(&mut buffer));
         if reopen && let Err(error) = sink.reopen() {
-            eprintln!("lwsws: the log stays as it is: {error}");
+            // Standard error is nowhere for a server in the background, and the log is still there.
+            let line = format!("lwsws: the log stays as it is: {error}");
+            eprintln!("{line}");
+            let line = shared.format.message(&line) + "\n";
+            write_batch(sink, line.as_bytes(), &shared.losses);
         }
         write_batch(sink, &text, &shared.losses);
+        buffer = emptied(text);
+        for thread in shared.threads() {
+            let lines = std::mem::replace(&mut *thread.lock(), spare);
+            write_batch(sink, &lines, &shared.losses);
+            spare = emptied(lines);
+        }
+        say_what_is_lost(sink, &shared.losses);
         if end {
             return;
         }
-        buffer = text;
-        buffer.clear();
-        // What a moment of many lines has needed is not kept for ever.
-        buffer.shrink_to(WAITING_BYTES_MAX / 64);
     }
 }
 
-/// Writes lines, and how many are missing.
-fn write_batch(sink: &mut dyn Sink, text: &str, losses: &Losses) {
-    for line in text.lines() {
-        if sink.line(line).is_err() {
-            losses.add();
-        }
+/// The buffer for other lines. What a moment of many lines has needed is not kept for ever.
+fn emptied(mut buffer: Vec<u8>) -> Vec<u8> {
+    buffer.clear();
+    buffer.shrink_to(2 * WRITE_BYTES);
+    buffer
+}
+
+/// Writes lines, each with its end.
+fn write_batch(sink: &mut dyn Sink, lines: &[u8], losses: &Losses) {
+    if !lines.is_empty() {
+        losses.add(sink.lines(lines));
     }
-    say_what_is_lost(sink, losses);
-    // What could not be written stays in the buffer, and is tried again with the next lines.
-    let _ = sink.flush();
 }
 
 /// Says how many lines are missing, as soon as that can be written.
 fn say_what_is_lost(sink: &mut dyn Sink, losses: &Losses) {
     let missing = losses.unsaid.swap(0, Ordering::Relaxed);
-    if missing > 0
-        && sink
-            .line(&format!("lwsws: {missing} lines were lost, as they could not be written in time"))
-            .is_err()
-    {
-        losses.unsaid.fetch_add(missing, Ordering::Relaxed);
+    if missing > 0 {
+        let line = format!("lwsws: {missing} lines were lost, as they could not be written in time\n");
+        if sink.lines(line.as_bytes()) > 0 {
+            losses.unsaid.fetch_add(missing, Ordering::Relaxed);
+        }
     }
 }
 
@@ -228,16 +309,13 @@ mod tests {
     }
 
     impl Sink for Disk {
-        fn line(&mut self, line: &str) -> io::Result<()> {
+        fn lines(&mut self, lines: &[u8]) -> u64 {
+            let lines = std::str::from_utf8(lines).expect("text").lines();
             if self.full {
-                return Err(io::ErrorKind::StorageFull.into());
+                return lines.count() as u64;
             }
-            self.lines.push(line.to_owned());
-            Ok(())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
+            self.lines.extend(lines.map(str::to_owned));
+            0
         }
 
         fn reopen(&mut self) -> io::Result<()> {
@@ -249,9 +327,11 @@ mod tests {
     #[test]
     fn a_full_disk_loses_lines_and_says_how_many_when_there_is_room_again() {
         let (mut disk, losses) = (Disk { full: true, ..Disk::default() }, Losses::default());
-        write_batch(&mut disk, "one\ntwo\n", &losses);
+        write_batch(&mut disk, b"one\ntwo\n", &losses);
+        say_what_is_lost(&mut disk, &losses);
         disk.reopen().expect("there is room");
-        write_batch(&mut disk, "three\n", &losses);
+        write_batch(&mut disk, b"three\n", &losses);
+        say_what_is_lost(&mut disk, &losses);
         assert_eq!(disk.lines, ["three", "lwsws: 2 lines were lost, as they could not be written in time"]);
         assert_eq!(losses.total.load(Ordering::Relaxed), 2);
     }
@@ -263,14 +343,12 @@ mod tests {
     }
 
     impl Sink for Terminal {
-        fn line(&mut self, line: &str) -> io::Result<()> {
-            let _ = self.goes_on.recv();
-            let _ = self.lines.send(line.to_owned());
-            Ok(())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
+        fn lines(&mut self, lines: &[u8]) -> u64 {
+            for line in std::str::from_utf8(lines).expect("text").lines() {
+                let _ = self.goes_on.recv();
+                let _ = self.lines.send(line.to_owned());
+            }
+            0
         }
 
         fn reopen(&mut self) -> io::Result<()> {
@@ -293,5 +371,36 @@ mod tests {
         log.finish();
         let last = written.iter().last().expect("a line");
         assert!(last.contains(" lines were lost"), "{}", &last[..40.min(last.len())]);
+    }
+
+    #[test]
+    fn lines_of_many_threads_are_written_whole_and_none_is_lost_or_twice_there() {
+        let (go, goes_on) = std::sync::mpsc::channel();
+        let (lines, written) = std::sync::mpsc::channel();
+        drop(go);
+        let log = Log::with_sink(Box::new(Terminal { goes_on, lines }), Format::Combined).expect("a thread");
+        let threads: Vec<_> = (0..4)
+            .map(|thread| {
+                let own = log.on_thread();
+                std::thread::spawn(move || {
+                    // So many that the writer is called before the moment is over.
+                    for line in 0..20_000 {
+                        own.append(|text| text.extend_from_slice(format!("{thread} {line:060}").as_bytes()));
+                        own.append(|_| {});
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+        assert_eq!(log.lost_total(), 0);
+        log.finish();
+        let mut next = [0; 4];
+        for line in written.iter() {
+            let (thread, number) = line.split_once(' ').expect("a whole line");
+            let next = &mut next[thread.parse::<usize>().expect("a thread")];
+            assert_eq!(number, format!("{next:060}"), "of each thread in its order");
+            *next += 1;
+        }
+        assert_eq!(next, [20_000; 4]);
     }
 }

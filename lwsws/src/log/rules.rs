@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use lws_config::LogRules;
 use lws_server::AccessRecord;
+use std::borrow::Cow;
 use std::cell::Cell;
 
 /// What a line looks like.
@@ -13,6 +14,16 @@ pub(crate) enum Format {
     Combined,
     /// A JSON object in each line
     Json,
+}
+
+impl Format {
+    /// What is no request as a line.
+    pub(super) fn message<'m>(self, message: &'m str) -> Cow<'m, str> {
+        match self {
+            Self::Combined => message.into(),
+            Self::Json => json_message(message).into(),
+        }
+    }
 }
 
 /// What of the requests is logged, and how.
@@ -52,20 +63,15 @@ impl Rules {
 }
 
 impl Chosen {
-    /// Writes the line of a record, if it is to be logged.
-    pub(crate) fn write(&self, record: &AccessRecord<'_>, line: &mut String) -> bool {
+    /// Appends the line of a record to `lines`, without its end, if it is to be logged.
+    pub(crate) fn append(&self, record: &AccessRecord<'_>, lines: &mut Vec<u8>) {
         if !self.wants(record.target, record.status, record.cause) {
-            return false;
+            return;
         }
-        let mut octets = std::mem::take(line).into_bytes();
-        octets.clear();
         match self.rules.format {
-            Format::Combined => record.append_combined(&mut octets),
-            Format::Json => record.append_json(&mut octets),
+            Format::Combined => record.append_combined(lines),
+            Format::Json => record.append_json(lines),
         }
-        // Both are text, whatever a peer has sent.
-        *line = String::from_utf8(octets).unwrap_or_default();
-        true
     }
 
     /// Whether a request is logged. One that did not go well always is.
@@ -95,7 +101,7 @@ impl Chosen {
 }
 
 /// What is no request, as an object in one line. RFC 8259 §7.
-pub(super) fn json_message(message: &str) -> String {
+fn json_message(message: &str) -> String {
     let mut line = String::with_capacity(message.len() + 16);
     line.push_str("{\"message\":\"");
     for char in message.chars() {

@@ -17,30 +17,35 @@ impl fmt::Display for AccessRecord<'_> {
 impl AccessRecord<'_> {
     pub(super) fn write_combined(&self, f: &mut Line<'_>) -> fmt::Result {
         write_peer(f, &self.peer)?;
-        f.write_str(" - - ")?;
         write_date(f, self.unix_seconds)?;
         if self.method.is_empty() {
-            f.write_str(" \"-\" ")?;
+            f.write_str("-")?;
         } else {
-            f.write_str(" \"")?;
             escape(f, self.method.as_bytes())?;
             f.write_str(" ")?;
             escape(f, self.target.as_bytes())?;
             f.write_str(" ")?;
             f.write_str(version(self.version))?;
-            f.write_str("\" ")?;
         }
         match self.status {
-            0 => f.write_str("-")?,
-            status => f.number(status.into(), 1)?,
+            0 => f.write_str("\" - ")?,
+            status => {
+                f.write_str("\" ")?;
+                f.number(status.into(), 1)?;
+                f.write_str(" ")?;
+            }
         }
-        f.write_str(" ")?;
         f.number(self.bytes, 1)?;
-        f.write_str(" ")?;
-        quote(f, self.referer)?;
-        f.write_str(" ")?;
-        quote(f, self.user_agent)?;
-        f.write_str(" ")?;
+        match (self.referer, self.user_agent) {
+            (None, None) => f.write_str(" \"-\" \"-\" ")?,
+            (referer, user_agent) => {
+                f.write_str(" \"")?;
+                escape(f, referer.unwrap_or(b"-"))?;
+                f.write_str("\" \"")?;
+                escape(f, user_agent.unwrap_or(b"-"))?;
+                f.write_str("\" ")?;
+            }
+        }
         f.millis(self.duration)?;
         f.write_str("ms ")?;
         f.write_str(self.cause)?;
@@ -61,10 +66,12 @@ impl AccessRecord<'_> {
 fn write_peer(f: &mut Line<'_>, peer: &Peer) -> fmt::Result {
     match (peer, peer.ip()) {
         (_, Some(IpAddr::V4(ip))) => {
-            for (index, octet) in ip.octets().into_iter().enumerate() {
-                f.write_str(if index == 0 { "" } else { "." })?;
-                f.number(octet.into(), 1)?;
+            let (mut text, mut at) = ([0; 16], 0);
+            for octet in ip.octets() {
+                at += write_octet(&mut text[at..], octet);
             }
+            // All but the point behind the last one.
+            f.push(&text[..at - 1]);
             Ok(())
         }
         (_, Some(ip)) => write!(f, "{ip}"),
@@ -73,10 +80,22 @@ fn write_peer(f: &mut Line<'_>, peer: &Peer) -> fmt::Result {
     }
 }
 
-/// `[06/Nov/1994:08:49:37 +0000]`
+/// Writes a number of an address and a point, and answers how many octets these are.
+fn write_octet(text: &mut [u8], number: u8) -> usize {
+    let [hundreds, tens, ones] = [number / 100, number / 10 % 10, number % 10].map(|digit| b'0' + digit);
+    let digits: &[u8] = match number {
+        0..10 => &[ones, b'.'],
+        10..100 => &[tens, ones, b'.'],
+        100.. => &[hundreds, tens, ones, b'.'],
+    };
+    text[..digits.len()].copy_from_slice(digits);
+    digits.len()
+}
+
+/// ` - - [06/Nov/1994:08:49:37 +0000] "`
 fn write_date(f: &mut Line<'_>, unix_seconds: u32) -> fmt::Result {
     if unix_seconds == 0 {
-        return f.write_str("[-]");
+        return f.write_str(" - - [-] \"");
     }
     let (second, mut text) = DATE.get();
     if second != unix_seconds {
@@ -87,27 +106,21 @@ fn write_date(f: &mut Line<'_>, unix_seconds: u32) -> fmt::Result {
     Ok(())
 }
 
-type DateText = [u8; 28];
+type DateText = [u8; 35];
 
 thread_local! {
     /// The last date that was written, as many records have the same one.
-    static DATE: Cell<(u32, DateText)> = const { Cell::new((0, [b' '; 28])) };
+    static DATE: Cell<(u32, DateText)> = const { Cell::new((0, [b' '; 35])) };
 }
 
 fn date(unix_seconds: u32) -> DateText {
     let date = HttpDate::from_unix(unix_seconds.into()).to_bytes();
-    let mut text = *b"[dd/Mmm/yyyy:hh:mm:ss +0000]";
-    for (to, from) in [(1, 5..7), (4, 8..11), (8, 12..16), (13, 17..25)] {
+    let mut text = *b" - - [dd/Mmm/yyyy:hh:mm:ss +0000] \"";
+    for (to, from) in [(6, 5..7), (9, 8..11), (13, 12..16), (18, 17..25)] {
         let part = &date[from];
         text[to..to + part.len()].copy_from_slice(part);
     }
     text
-}
-
-fn quote(f: &mut Line<'_>, value: Option<&[u8]>) -> fmt::Result {
-    f.write_str("\"")?;
-    escape(f, value.unwrap_or(b"-"))?;
-    f.write_str("\"")
 }
 
 /// Quotes, backslashes, control characters and everything that is not ASCII as `\xhh`, as nginx does.
@@ -130,6 +143,16 @@ mod tests {
             "127.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"GET /a?b=\\x22 HTTP/1.1\" 200 13 \"-\" \
              \"x\\x0A\\x1B[2J\\x5C\\xFF\" 1.050ms complete"
         );
+    }
+
+    #[test]
+    fn each_number_of_an_address_has_its_digits() {
+        for number in 0..=u8::MAX {
+            let peer = Peer::Tcp(([number, 0, 255, number], 1).into());
+            let expected = format!("{number}.0.255.{number} - - [");
+            let record = AccessRecord { peer, ..record() };
+            assert!(record.to_string().starts_with(&expected), "{record}");
+        }
     }
 
     #[test]

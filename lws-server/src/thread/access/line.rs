@@ -42,10 +42,18 @@ impl<'a> Line<'a> {
 
     /// Appends milliseconds with three digits behind the point.
     pub(super) fn millis(&mut self, time: Duration) -> fmt::Result {
-        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        // More than half a million years are not told apart.
+        let micros = time.as_secs().saturating_mul(1_000_000).saturating_add(time.subsec_micros().into());
+        let part = (micros % 1_000) as u16;
         self.number(micros / 1_000, 1)?;
-        self.push(b".");
-        self.number(micros % 1_000, 3)
+        // Each is below ten.
+        self.push(&[
+            b'.',
+            b'0' + (part / 100) as u8,
+            b'0' + (part / 10 % 10) as u8,
+            b'0' + (part % 10) as u8,
+        ]);
+        Ok(())
     }
 
     /// Appends the octets of a text as they are, in one piece from one to the next that `special` finds, and each of these as
@@ -56,6 +64,10 @@ impl<'a> Line<'a> {
         special: impl Fn(u8) -> bool,
         mut escape: impl FnMut(&mut Self, u8) -> fmt::Result,
     ) -> fmt::Result {
+        if is_all_plain(octets) {
+            self.push(octets);
+            return Ok(());
+        }
         let mut rest = octets;
         while let Some(at) = rest.iter().position(|octet| special(*octet)) {
             let (plain, tail) = rest.split_at(at);
@@ -69,6 +81,27 @@ impl<'a> Line<'a> {
     }
 }
 
+/// Whether all octets are text of ASCII without quotes and backslashes, which no format escapes. Nearly everything that is logged is.
+fn is_all_plain(octets: &[u8]) -> bool {
+    let (words, rest) = octets.as_chunks::<8>();
+    let mut last = [b' '; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    words.iter().chain([&last]).all(|word| is_plain(u64::from_le_bytes(*word)))
+}
+
+/// Whether each octet of a word is from space to tilde, and no quote or backslash. An octet that is none is never taken for one; a word
+/// with one may be.
+#[inline]
+fn is_plain(word: u64) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    // The high bit of each octet that is zero, and perhaps of some above one that is.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
+    let is = |octet: u8| zeros(word ^ (ONES * u64::from(octet)));
+    let below_space = word.wrapping_sub(ONES * u64::from(b' ')) & !word;
+    (word | below_space | is(b'"') | is(b'\\') | is(0x7f)) & HIGHS == 0
+}
+
 impl fmt::Write for Line<'_> {
     #[inline]
     fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -80,6 +113,7 @@ impl fmt::Write for Line<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Write;
 
     #[test]
     fn numbers_are_written_in_decimal() {
@@ -89,6 +123,33 @@ mod tests {
             let mut octets = Vec::new();
             Line::new(&mut octets).number(number, digits).expect("it is appended");
             assert_eq!(octets, text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_word_is_plain_if_each_of_its_octets_is() {
+        for octet in 0..=u8::MAX {
+            let plain = matches!(octet, b' '..=b'~') && !matches!(octet, b'"' | b'\\');
+            for at in 0..8 {
+                let mut word = *b" a~!#[]}";
+                word[at] = octet;
+                assert_eq!(is_plain(u64::from_le_bytes(word)), plain, "{octet:#x} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_special_is_found_wherever_it_stands() {
+        for length in 0..40 {
+            for at in 0..length {
+                let (mut octets, mut line) = (vec![b'a'; length], Vec::new());
+                octets[at] = b'"';
+                let special = |octet| octet == b'"';
+                let written = Line::new(&mut line).escaped(&octets, special, |f, _| f.write_str("\\q"));
+                written.expect("it is appended");
+                let expected = format!("{}\\q{}", "a".repeat(at), "a".repeat(length - at - 1));
+                assert_eq!(String::from_utf8(line), Ok(expected));
+            }
         }
     }
 }

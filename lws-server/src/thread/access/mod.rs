@@ -5,14 +5,16 @@
 mod combined;
 mod json;
 mod line;
+mod request;
 
 use crate::Peer;
-use crate::http::{Tally, TraceParent};
+use crate::http::TraceParent;
 use crate::id::StreamId;
 use line::Line;
-use lws_proto::http::{Head, Method, Version};
+use lws_proto::http::Version;
+pub(crate) use request::{EntryPool, LoggedRequest, RequestOrigin};
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A request, when its exchange has ended or its WebSocket has been opened; or a WebSocket that has ended.
 ///
@@ -44,7 +46,8 @@ pub struct AccessRecord<'a> {
     pub bytes: u64,
     /// Content bytes of the request that were received; of a WebSocket that has ended those of its messages.
     pub bytes_in: u64,
-    /// From the request head to the end of the exchange, to the answer that opened the WebSocket, or to the end of that.
+    /// From the request head to the end of the exchange, to the answer that opened the WebSocket, or to the end of that. Of the requests
+    /// that came in one turn of the loop the first one's head counts for all.
     pub duration: Duration,
     /// From the request head to that of the response, by the clock of the loop: what is answered in the turn that begins it has
     /// zero. `None` if no response was sent.
@@ -96,137 +99,6 @@ impl AccessRecord<'_> {
     /// Appends what [`json`](Self::json) writes to `line`.
     pub fn append_json(&self, line: &mut Vec<u8>) {
         let _ = json::Json(self).write(&mut Line::new(line));
-    }
-}
-
-/// What the access log wants to know of a request after its head has gone.
-pub(crate) struct LoggedRequest {
-    peer: Peer,
-    begun: Instant,
-    unix_seconds: u32,
-    millis: u16,
-    method: Method,
-    version: Version,
-    tls: Option<&'static str>,
-    trace: Option<TraceParent>,
-    stream: Option<StreamId>,
-    /// Content that was received.
-    pub(crate) bytes_in: u64,
-    /// From the head to that of the response, by the clock of the loop.
-    pub(crate) first_byte: Option<Duration>,
-    text: Texts,
-}
-
-/// Where and when a request has come.
-pub(crate) struct RequestOrigin {
-    pub(crate) peer: Peer,
-    pub(crate) unix_seconds: u32,
-    pub(crate) millis: u16,
-    pub(crate) tls: Option<&'static str>,
-    pub(crate) stream: Option<StreamId>,
-}
-
-/// The texts of a request, one behind the other: one allocation for all.
-struct Texts {
-    octets: Box<[u8]>,
-    /// Where each ends. `there` distinguishes one that is missing from an empty one.
-    ends: [u32; Texts::COUNT],
-    there: [bool; Texts::COUNT],
-}
-
-impl Texts {
-    const COUNT: usize = 5;
-
-    fn new(texts: [Option<&[u8]>; Self::COUNT]) -> Self {
-        let length = texts.iter().flatten().map(|text| text.len()).sum();
-        let mut octets = Vec::with_capacity(length);
-        let mut ends = [0; Self::COUNT];
-        for (end, text) in ends.iter_mut().zip(texts) {
-            octets.extend_from_slice(text.unwrap_or_default());
-            // A head is far smaller: `Limits::head_bytes_max`.
-            *end = u32::try_from(octets.len()).unwrap_or(u32::MAX);
-        }
-        Self { octets: octets.into_boxed_slice(), ends, there: texts.map(|text| text.is_some()) }
-    }
-
-    fn get(&self, index: usize) -> Option<&[u8]> {
-        let begin = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-        let end = *self.ends.get(index)?;
-        self.octets.get(begin as usize..end as usize).filter(|_| self.there[index])
-    }
-
-    fn text(&self, index: usize) -> &str {
-        self.get(index).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
-    }
-}
-
-impl LoggedRequest {
-    #[cold]
-    pub(crate) fn new(arrival: RequestOrigin, head: &Head<'_>) -> Box<Self> {
-        let RequestOrigin { peer, unix_seconds, millis, tls, stream } = arrival;
-        let (mut referer, mut user_agent, mut traces) = (None, None, 0);
-        let mut trace = None;
-        for (name, value) in head.fields() {
-            // Their lengths tell most fields apart.
-            match name.len() {
-                7 if name.eq_ignore_ascii_case("referer") => referer = referer.or(Some(value)),
-                10 if name.eq_ignore_ascii_case("user-agent") => user_agent = user_agent.or(Some(value)),
-                11 if name.eq_ignore_ascii_case("traceparent") => {
-                    (trace, traces) = (TraceParent::parse(value), traces + 1);
-                }
-                _ => {}
-            }
-        }
-        // Methods that have a number need no name.
-        let method = head.method();
-        let name = if method == Method::Other { head.method_name().as_bytes() } else { b"" };
-        Box::new(Self {
-            peer,
-            begun: Instant::now(),
-            unix_seconds,
-            millis,
-            method,
-            version: head.version(),
-            tls,
-            // Two of them are as good as none. W3C Trace Context §3.2.
-            trace: trace.filter(|_| traces == 1),
-            stream,
-            bytes_in: 0,
-            first_byte: None,
-            text: Texts::new([Some(name), Some(head.target_bytes()), head.host(), referer, user_agent]),
-        })
-    }
-
-    /// The record of this request, or of the WebSocket that it has become.
-    fn record(&self) -> AccessRecord<'_> {
-        AccessRecord {
-            peer: self.peer,
-            unix_seconds: self.unix_seconds,
-            millis: self.millis,
-            method: if self.method == Method::Other { self.text.text(0) } else { self.method.token() },
-            target: self.text.text(1),
-            host: self.text.get(2),
-            version: self.version,
-            tls: self.tls,
-            status: 0,
-            bytes: 0,
-            bytes_in: self.bytes_in,
-            duration: self.begun.elapsed(),
-            first_byte: self.first_byte,
-            referer: self.text.get(3),
-            user_agent: self.text.get(4),
-            trace: self.trace,
-            stream: self.stream,
-            cause: "",
-            websocket: None,
-        }
-    }
-
-    /// The record of the exchange.
-    #[cold]
-    pub(crate) fn exchange(&self, tally: &Tally, cause: &'static str) -> AccessRecord<'_> {
-        let Tally { status, bytes, .. } = *tally;
-        AccessRecord { status, bytes, cause, ..self.record() }
     }
 }
 
@@ -284,8 +156,7 @@ impl LoggedWebSocket {
         cause: &'static str,
     ) -> AccessRecord<'_> {
         let websocket = Some(WebSocketRecord { messages_in: self.messages_in, messages_out, close_code });
-        let (status, bytes_in) = (self.status, self.bytes_in);
-        AccessRecord { status, bytes, bytes_in, cause, websocket, ..self.request.record() }
+        AccessRecord { bytes_in: self.bytes_in, websocket, ..self.request.record(self.status, bytes, cause) }
     }
 }
 
@@ -325,13 +196,5 @@ pub(super) mod tests {
             cause: "complete",
             websocket: None,
         }
-    }
-
-    #[test]
-    fn texts_are_kept_apart_and_a_missing_one_is_not_an_empty_one() {
-        let texts = Texts::new([Some(b"GET"), Some(b"/"), None, Some(b""), Some(b"\xff")]);
-        assert_eq!((texts.text(0), texts.text(1)), ("GET", "/"));
-        assert_eq!([2, 3, 4].map(|index| texts.get(index)), [None, Some(&b""[..]), Some(&b"\xff"[..])]);
-        assert_eq!(texts.text(4), "");
     }
 }
