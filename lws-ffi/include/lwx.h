@@ -2,8 +2,10 @@
  * lwx.h: HTTP and WebSocket servers, raw streams and UDP for C, on any loop.
  *
  *   lwx_service *s;
- *   lwx_handler echo = ...;
- *   lwx_service_new(NULL, &s);
+ *   lwx_handler echo;
+ *   LWX_INIT(&echo);
+ *   echo.data = on_message;               calls lwx_write(s, key, bytes, size, flags)
+ *   lwx_service_new(NULL, &s);            each of these answers less than 0 if it fails: lwx_strerror(), lwx_last_error()
  *   lwx_listen(s, "127.0.0.1:7681", NULL, NULL);
  *   lwx_route(s, LWX_ROUTE_WEBSOCKET, "/echo", &echo);
  *   lwx_service_start(s);
@@ -23,8 +25,9 @@
  * Callbacks. They are called inside lwx_service_dispatch(), _ready(), _pollfd(), _run(), libuv's loop, or a call that gives the
  * service something to do between those. A callback may call everything, but that what drives the service
  * (_dispatch, _ready, _pollfd, _run, _set_host, _attach_uv, _detach_uv) and what asks how long to sleep (_fd, _deadline) answers
- * LWX_E_RECURSIVE. It may free the service: every other call then answers LWX_E_GONE, and the one that drives it 0, as the last one. What a callback is lent (a request, bytes, the permit to write) is valid
- * until it returns.
+ * LWX_E_RECURSIVE. It may free the service: every other call then answers LWX_E_GONE, and the one that drives it 0, as the last one. What
+ * a callback is lent (a request, bytes, the permit to write) is valid until it returns. A callback that runs the program's loop, as a dialog
+ * does, leaves the service's descriptors out of it: they stay ready until the callback has returned.
  *
  * Writing. A stream is written to in its own callbacks, while it has a permit: lwx_budget() is not zero then. Elsewhere, and without a
  * permit, lwx_write() takes nothing and answers LWX_E_AGAIN: lwx_want_write() asks for a permit, which comes with `writable`.
@@ -33,7 +36,9 @@
  * also if the call fails, but not if the struct that they stand in cannot be read (NULL, LWX_E_SIZE). A `drop` may be NULL. It may call
  * the service.
  *
- * fork(2). In a child the service can only be freed, or left: what drives it answers LWX_E_FORKED.
+ * fork(2). From its start on a service belongs to its process. In a child it can be freed, which closes the child's copies of descriptors
+ * and nothing else, or left: every other call, on it and on its posters, answers LWX_E_FORKED. Of a loop of libuv the child lets go of
+ * nothing.
  *
  * Time is microseconds of CLOCK_MONOTONIC: lwx_now_us().
  */
@@ -159,8 +164,8 @@ typedef struct lwx_response {
   lwx_str url;
 } lwx_response;
 
-/** What is called about the streams of a route, or about a request or WebSocket to another server. Each callback may be NULL. `user` is what lwx_set_user() has set for the stream, or else
- * that of the handler. */
+/** What is called about the streams of a route, or about a request or WebSocket to another server. Each callback may be NULL. `user` is what
+ * lwx_set_user() has set for the stream, or else that of the handler. */
 typedef struct lwx_handler {
   size_t size;
   /** LWX_HANDLER_... */
@@ -192,7 +197,7 @@ typedef struct lwx_handler {
   /** Of lwx_fetch() and lwx_connect_websocket(): the server has answered. Content follows with `data`, the last of it with LWX_END. */
   void (*response)(lwx_service *service, lwx_key key, const lwx_response *response, void *user);
   /** Of lwx_connect_websocket() with LWX_CONNECT_RECONNECT: it is lost, or could not be opened, and is tried again.
-   *  A message that was begun is gone: its rest is not to be sent. */
+   * A message that was begun is gone: its rest is not to be sent. */
   void (*lost)(lwx_service *service, lwx_key key, const lwx_closed *why, void *user);
 } lwx_handler;
 
@@ -268,7 +273,8 @@ int32_t lwx_tls_reload(lwx_service *service, size_t listener);
 
 /* ---- Loops ------------------------------------------------------------------------------------------------------------------- */
 
-/** The descriptor to watch for reading. It is the same until the service has another host. */
+/** The descriptor to watch for reading. It is the same until the service has another host. LWX_E_STATE before the start, and while the
+ * program or libuv watches each descriptor. */
 int32_t lwx_service_fd(lwx_service *service);
 
 /** Writes until when the program may sleep if the descriptor does not become readable before: 0 is not at all, UINT64_MAX for ever. */
@@ -320,7 +326,8 @@ int32_t lwx_service_ready(lwx_service *service, uint64_t token, uint32_t events)
 /** The same for an entry of an array of poll(2): answers 1 and clears `revents` if it is one of the service's, and 0 otherwise. */
 int32_t lwx_service_pollfd(lwx_service *service, struct pollfd *entry);
 
-/** Lets a loop of libuv serve it. The loop belongs to this thread, is not run inside a callback, and is closed after the service was detached
+/** Lets a loop of libuv serve it. uv_run() goes on while the service has something to wait for: a listener, a connection, a timer, but not
+ * for posters alone. The loop belongs to this thread, is not run inside a callback, and is closed after the service was detached
  * or freed and the loop has run once more. LWX_E_UNSUPPORTED, LWX_E_SYSTEM. */
 int32_t lwx_service_attach_uv(lwx_service *service, struct uv_loop_s *loop);
 
@@ -386,7 +393,8 @@ int32_t lwx_get_field(lwx_service *service, lwx_key key, const char *name, size_
 /** Writes a parameter of the path, decoded; 1 if there is one, 0 if not. Where lwx_get_request() works. */
 int32_t lwx_get_parameter(lwx_service *service, lwx_key key, const char *name, lwx_str *value);
 
-/** Writes who is at the other end, terminated, in a callback of the stream: "192.0.2.1:4711". */
+/** Writes who is at the other end, terminated, in a callback of the stream: "192.0.2.1:4711". 64 bytes are enough: LWX_E_LENGTH if it does
+ * not fit. LWX_E_STATE elsewhere. */
 int32_t lwx_get_peer(lwx_service *service, lwx_key key, char *peer, size_t size);
 
 /** Sends the head of the response, and content with it: all of it with LWX_END; otherwise lwx_write() sends the rest. A status of 1xx is an
@@ -498,12 +506,12 @@ int32_t lwx_timer_set(lwx_service *service, uint64_t at_us, void (*fired)(lwx_se
 int32_t lwx_timer_cancel(lwx_service *service, lwx_key timer);
 
 /** Takes over a descriptor that carries a stream (a connected socket, a FIFO, a terminal) as a raw stream. It belongs to the library from
- * here on, whatever the call answers, and is closed at the end. */
+ * here on, whatever the call answers, and is closed at the end. `key` may be NULL: callbacks bring it. */
 int32_t lwx_adopt(lwx_service *service, int32_t fd, const lwx_handler *handler, lwx_key *key);
 
 /** Watches a descriptor that the program reads by itself: `ready` is called with LWX_READ as long as there is something to read, LWX_HANG_UP
  * when the other side has gone, LWX_ERROR when it cannot be watched. It is made non-blocking, belongs to the library from here on, and
- * is closed after lwx_abort(). */
+ * is closed after lwx_abort(). `key` may be NULL: `ready` brings it. */
 int32_t lwx_watch(lwx_service *service, int32_t fd, void (*ready)(lwx_service *service, lwx_key key, uint32_t events, void *user),
                   void *user, void (*drop)(void *user), lwx_key *key);
 
@@ -518,12 +526,13 @@ typedef struct lwx_udp_handler {
   void (*writable)(lwx_service *service, lwx_key key, void *user);
 } lwx_udp_handler;
 
-/** Opens a UDP socket at "127.0.0.1:0". Writes its key, and where it is if `bound` is not NULL (64 bytes are enough). */
+/** Opens a UDP socket at "127.0.0.1:0". Writes its key if `key` is not NULL, and where it is if `bound` is not NULL (64 bytes are enough).
+ * LWX_E_LENGTH if that may not fit: then there is no socket. */
 int32_t lwx_udp_bind(lwx_service *service, const char *address, const lwx_udp_handler *handler, lwx_key *key, char *bound,
                      size_t bound_size);
 
-/** Sends a datagram, in a callback of the socket. `to` NULL is back to the sender of the datagram that the callback is about. LWX_E_AGAIN if
- * too much waits. */
+/** Sends a datagram, in a callback of the socket, to an address such as "192.0.2.1:4711". `to` NULL is back to the sender of the datagram
+ * that the callback is about. LWX_E_AGAIN if too much waits: lwx_want_write() has `writable` called. */
 int32_t lwx_udp_send(lwx_service *service, lwx_key key, const char *to, const void *bytes, size_t size);
 
 /* ---- Other threads ----------------------------------------------------------------------------------------------------------- */
@@ -534,8 +543,9 @@ int32_t lwx_poster_new(lwx_service *service, lwx_poster **poster);
 /** Frees it. Any thread, as all that follows. NULL is fine. */
 void lwx_poster_free(lwx_poster *poster);
 
-/** Has `call` called on the thread of the service, soon. LWX_E_GONE if that has ended, LWX_E_LIMIT if 65536 calls wait there already: it
- * may be posted again later. `drop` may be called on either thread, and is if the call was not taken. */
+/** Has `call` called on the thread of the service, soon; `user` is dropped when it has returned. LWX_E_GONE if the service has ended,
+ * LWX_E_LIMIT if 65536 calls wait there already: it may be posted again later. `drop` may be called on either thread, and is if the call was
+ * not taken. */
 int32_t lwx_poster_post(lwx_poster *poster, void (*call)(lwx_service *service, void *user), void *user, void (*drop)(void *user));
 
 /** lwx_publish() from any thread. */

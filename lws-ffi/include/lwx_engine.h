@@ -90,7 +90,7 @@ typedef struct lwx_conn_options {
  * LWX_E_SIZE, LWX_E_ARGUMENT (lwx_last_error() says which limit), LWX_E_NULL for a client without fill_random. */
 int32_t lwx_conn_new(const lwx_conn_options *options, uint64_t now, lwx_conn **conn);
 
-/** Frees a connection. NULL is fine. Its transport is the program's to close. */
+/** Frees a connection. NULL is fine. Its transport is the program's to close. Inside its own fill_random it does nothing. */
 void lwx_conn_free(lwx_conn *conn);
 
 /** Takes bytes of the peer, as many as there is room for, and writes how many to `taken`: 0 while LWX_INTEREST_READ is not set, and

@@ -282,7 +282,13 @@ pub extern "C" fn lwx_conn_new(options: In<'_, ConnOptions>, now: u64, out: Out<
 /// `lwx_conn_free`
 #[unsafe(no_mangle)]
 pub extern "C" fn lwx_conn_free(conn: Given<Conn>) {
-    guard_free(|| drop(conn.take()));
+    guard_free(|| {
+        // A call on it is at work, which has called `fill_random`: it is left as it is, for ever.
+        if conn.lend().get().is_ok_and(|conn| conn.inside.try_borrow().is_err()) {
+            return;
+        }
+        drop(conn.take());
+    });
 }
 
 /// `lwx_conn_receive`
@@ -523,28 +529,35 @@ fn write(stream: Stream<'_>, bytes: &[u8], flags: u32) -> Result<(), Error> {
 }
 
 /// Writes a message, a part of one, or a Ping.
+#[inline]
 pub(crate) fn write_message(websocket: WebSocket<'_>, bytes: &[u8], flags: u32) -> Result<(), Error> {
     known_flags(flags, END | TEXT | PING)?;
-    // What has said its last gets no permit any more, which is no reason to wait for one.
-    if websocket.has_ended() {
-        return Err(Error::State);
-    }
     let (kind, end) = (message_kind(flags), flags & END != 0);
-    let whole = end && !websocket.is_in_message();
-    if flags & PING != 0 {
-        if bytes.len() > 125 {
-            return Err(Error::Length);
-        }
-    } else {
-        check_text(kind, bytes, whole)?;
+    if flags & (TEXT | PING) != 0 {
+        check_payload(&websocket, bytes, flags)?;
     }
-    let permit = websocket.permit().map_err(|_| Error::Again)?;
+    let permit = websocket.permit().map_err(|refused| without_permit(&refused))?;
     if flags & PING != 0 {
         permit.ping(bytes)?;
     } else {
         permit.message(kind, Payload::Copy(bytes), end)?;
     }
     Ok(())
+}
+
+/// What not every payload can be: that of a Ping has an end, and text is UTF-8. Apart from the binary messages, which need none of it.
+fn check_payload(websocket: &WebSocket<'_>, bytes: &[u8], flags: u32) -> Result<(), Error> {
+    if flags & PING != 0 {
+        return if bytes.len() > 125 { Err(Error::Length) } else { Ok(()) };
+    }
+    let whole = flags & END != 0 && !websocket.is_in_message();
+    check_text(message_kind(flags), bytes, whole)
+}
+
+/// What has said its last gets no permit any more, which is no reason to wait for one.
+#[cold]
+fn without_permit(websocket: &WebSocket<'_>) -> Error {
+    if websocket.has_ended() { Error::State } else { Error::Again }
 }
 
 /// `lwx_conn_budget`

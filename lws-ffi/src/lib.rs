@@ -10,9 +10,12 @@
 //! | `include/lwx.h`, `service/` | servers, and loops to run them on |
 //! | `sys.rs` | what pointers of C mean, and every `unsafe` |
 //! | `guard.rs` | no panic reaches C |
+//! | `conformance.rs` | for tests: services of others behind the functions of C |
 #![warn(clippy::undocumented_unsafe_blocks)]
 
 pub mod base;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod engine;
 pub mod error;
 mod event;

@@ -17,6 +17,8 @@ use std::mem::offset_of;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 use std::rc::Rc;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Data of C: every pattern of bits is a value, and all zeros is what nothing was set in.
 ///
@@ -558,6 +560,57 @@ pub(crate) fn monotonic_us() -> u64 {
     shown.tv_sec.unsigned_abs() * 1_000_000 + shown.tv_nsec.unsigned_abs() / 1_000
 }
 
+/// Tells a process from its children by fork(2), without a system call for each question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Process(u32);
+
+/// Forks between the process that has loaded this library and this one.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+impl Process {
+    /// This process. What it is compared with has to be from here, too, as the first call begins to count.
+    #[inline]
+    pub(crate) fn current() -> Self {
+        static COUNTS: Once = Once::new();
+        if !COUNTS.is_completed() {
+            COUNTS.call_once(|| {
+                // SAFETY: the handler touches nothing but an atomic number, which a child may do whatever other threads of its parent were
+                // at. It is there as long as the program, as the library is never unloaded. Where there is no memory for it, hosts find
+                // out by themselves.
+                unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+            });
+        }
+        Self(FORKS.load(Ordering::Relaxed))
+    }
+}
+
+/// Runs in the child before `fork` returns there.
+extern "C" fn forked() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What tells the threads of the process apart that run now: an address that each has of its own. Asked by every call of C, so it is the
+/// thread pointer itself where that can be read.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[inline]
+pub(crate) fn this_thread() -> usize {
+    let pointer: usize;
+    // SAFETY: the first word of a thread's control block, which every thread of this system has, is the block's own address.
+    unsafe {
+        std::arch::asm!("mov {}, qword ptr fs:[0]", out(reg) pointer, options(pure, readonly, nostack, preserves_flags));
+    }
+    pointer
+}
+
+/// What tells the threads of the process apart that run now: the address of something that each has of its own.
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+pub(crate) fn this_thread() -> usize {
+    thread_local! {
+        static MARK: u8 = const { 0 };
+    }
+    MARK.with(|mark| std::ptr::from_ref(mark).addr())
+}
+
 /// The descriptor with a number, which C gives away.
 ///
 /// # Errors
@@ -580,6 +633,13 @@ pub(crate) fn uv_loop(raw: Ref<'_, lws_loop_uv::RawLoop>) -> Result<lws_loop_uv:
     // SAFETY: the header says what C keeps to: the loop is initialised and of this thread, is not run from inside a callback of ours,
     // and is closed after the service has been detached.
     Ok(unsafe { lws_loop_uv::LoopRef::from_raw(raw) })
+}
+
+/// A loop of a test, as C would pass it: lent for as long as the loop is there.
+#[cfg(all(feature = "uv", feature = "conformance"))]
+#[must_use]
+pub fn lend_uv(uv_loop: &lws_loop_uv::UvLoop) -> Ref<'_, lws_loop_uv::RawLoop> {
+    Ref(uv_loop.as_raw(), PhantomData)
 }
 
 /// The libuv whose functions `find` knows by their names.

@@ -225,16 +225,26 @@ static void *on_thread(void *service) {
 
 static void test_fork(lwx_service *service) {
   int status = -1;
-  pid_t child = fork();
+  lwx_poster *of_parent;
+  pid_t child;
+  expect("before the fork", "lwx_poster_new", lwx_poster_new(service, &of_parent), 0);
+  child = fork();
   if (child == 0) {
     size_t at;
     failures = 0;
     for (at = 0; at < ROWS; at++)
-      if (rows[at].traits & DRIVES && rows[at].call != call_lwx_service_set_host && rows[at].call != call_lwx_service_detach_uv)
-        expect("a child of fork", rows[at].name, rows[at].call(service, 0), LWX_E_FORKED);
+      expect("a child of fork", rows[at].name, rows[at].call(service, 1), LWX_E_FORKED);
+    expect("a child of fork", "lwx_service_timeout_ms", lwx_service_timeout_ms(service), 0);
+    expect("a child of fork", "lwx_service_leave_thread", lwx_service_leave_thread(service), LWX_E_FORKED);
+    expect("a child of fork", "lwx_service_enter_thread", lwx_service_enter_thread(service), LWX_E_FORKED);
+    expect("a child of fork", "lwx_poster_post", lwx_poster_post(of_parent, on_posted, NULL, NULL), LWX_E_FORKED);
+    expect("a child of fork", "lwx_poster_publish", lwx_poster_publish(of_parent, "x", "x", 1, 0), LWX_E_FORKED);
+    expect("a child of fork", "lwx_poster_stop", lwx_poster_stop(of_parent), LWX_E_FORKED);
+    lwx_poster_free(of_parent);
     lwx_service_free(service);
     _exit(failures ? 1 : 0);
   }
+  lwx_poster_free(of_parent);
   if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
     fprintf(stderr, "the child of fork says %d\n", status);
     failures++;

@@ -1,6 +1,7 @@
 //! Who waits for a service: a program that watches one descriptor, one that watches each, or libuv.
 
 use crate::error::{self, Error};
+use crate::service::hosted::Hosted;
 use crate::service::{Service, enter, now};
 use crate::sys::{In, InOut, Out, Ref, User};
 use lws_loop_external::hosts::{self, PollFd};
@@ -8,7 +9,6 @@ use lws_loop_external::{Change, Interest, OneDescriptor, Readiness, Service as _
 #[cfg(feature = "uv")]
 use lws_loop_uv::{Attached, RawLoop};
 use lws_proto::Time;
-use lws_server::ServerService;
 use std::collections::HashMap;
 use std::ffi::c_char;
 use std::io;
@@ -42,22 +42,22 @@ const ERROR: u32 = 8;
 
 /// A server, and who waits for it.
 pub(crate) enum Host {
-    One(Box<OneDescriptor<ServerService>>),
+    One(Box<OneDescriptor<Hosted>>),
     Each(Box<Each>),
     #[cfg(feature = "uv")]
-    Uv(Attached<ServerService>),
+    Uv(Attached<Hosted>),
 }
 
 /// A server whose descriptors the program watches.
 pub(crate) struct Each {
-    service: ServerService,
+    service: Hosted,
     callbacks: HostCallbacks,
     tokens: HashMap<RawFd, Token>,
     wait: Wait,
 }
 
 impl Host {
-    pub(crate) fn one(service: ServerService) -> Result<Self, Error> {
+    pub(crate) fn one(service: Hosted) -> Result<Self, Error> {
         let one = OneDescriptor::new(service).map_err(|error| error::system(&error))?;
         Ok(Self::One(Box::new(one)))
     }
@@ -78,8 +78,20 @@ impl Host {
         if forked { Err(Error::Forked) } else { Ok(()) }
     }
 
+    /// Lets go of it in a child of the process, without a word to the system about what the parent goes on to watch.
+    pub(crate) fn abandon(self) {
+        match self {
+            // They close the child's copies of the descriptors, and nothing else.
+            Self::One(one) => drop(one),
+            Self::Each(each) => drop(each),
+            // libuv would deregister the descriptors from an epoll that is the parent's, too.
+            #[cfg(feature = "uv")]
+            Self::Uv(attached) => std::mem::forget(attached),
+        }
+    }
+
     /// Lends the server, and lets it do what it was given to do.
-    pub(crate) fn with<R>(&mut self, call: impl FnOnce(&mut ServerService) -> R) -> Result<R, Error> {
+    pub(crate) fn with<R>(&mut self, call: impl FnOnce(&mut Hosted) -> R) -> Result<R, Error> {
         match self {
             Self::One(one) => Ok(one.with(now(), call)),
             Self::Each(each) => {
@@ -284,7 +296,7 @@ pub extern "C" fn lwx_service_set_host(service: Ref<'_, Service>, callbacks: In<
 }
 
 /// Takes the server from a host that lets go of it at once. The host stays if it cannot.
-fn release(host: Host, service: &Service) -> Result<ServerService, Error> {
+pub(crate) fn release(host: Host, service: &Service) -> Result<Hosted, Error> {
     match host {
         Host::One(one) => Ok(one.detach()),
         Host::Each(each) => {

@@ -193,7 +193,7 @@ pub extern "C" fn lwx_adopt<'a>(
 ) -> i32 {
     let (descriptor, callbacks) = (sys::own_descriptor(fd), Callbacks::new(handler));
     enter(service, |service| {
-        out.put(0)?;
+        out.put_if_any(0)?;
         let (descriptor, callbacks) = (descriptor?, Rc::new(callbacks?));
         let mine = Rc::clone(service);
         let key = with_key(service, |key| {
@@ -203,7 +203,7 @@ pub extern "C" fn lwx_adopt<'a>(
                 adopted.map(Named::Link).map_err(|error| error::system(&error))
             })
         })?;
-        out.put(key)
+        out.put_if_any(key)
     })
 }
 
@@ -219,7 +219,7 @@ pub extern "C" fn lwx_watch(
 ) -> i32 {
     let (descriptor, user) = (sys::own_descriptor(fd), UserData::new(user, drop_user));
     enter(service, |service| {
-        out.put(0)?;
+        out.put_if_any(0)?;
         let (ready, descriptor) = (ready.ok_or(Error::Null)?, descriptor?);
         let mine = Rc::clone(service);
         let key = with_key(service, |key| {
@@ -229,7 +229,7 @@ pub extern "C" fn lwx_watch(
                 adopted.map(Named::Link).map_err(|error| error::system(&error))
             })
         })?;
-        out.put(key)
+        out.put_if_any(key)
     })
 }
 
@@ -246,9 +246,13 @@ pub extern "C" fn lwx_udp_bind(
     let callbacks = if callbacks.is_null() { Err(Error::Null) } else { callbacks.sized() };
     let callbacks = callbacks.map(|callbacks| (UserData::new(callbacks.user, callbacks.drop), callbacks));
     enter(service, |service| {
-        out.put(0)?;
+        out.put_if_any(0)?;
         let (user, callbacks) = callbacks?;
         let address: SocketAddr = address.text()?.parse().map_err(|_| Error::Argument)?;
+        // Before the socket is there: a call that fails leaves none behind. The system may choose any port.
+        if !bound.is_null() && SocketAddr::new(address.ip(), u16::MAX).to_string().len() >= size {
+            return Err(Error::Length);
+        }
         let (mine, mut local) = (Rc::clone(service), None);
         let key = with_key(service, |key| {
             service.with_call(|call| {
@@ -262,10 +266,9 @@ pub extern "C" fn lwx_udp_bind(
         if let (Some(local), false) = (local, bound.is_null()) {
             let mut text = local.to_string().into_bytes();
             text.push(0);
-            // A buffer that is too short has what fits, and no end: there is none shorter than an address with its port.
             bound.fill(text.get(..size.min(text.len())).unwrap_or_default())?;
         }
-        out.put(key)
+        out.put_if_any(key)
     })
 }
 

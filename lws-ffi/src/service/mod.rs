@@ -5,6 +5,7 @@
 //! | `mod.rs` | the service: its life, and who may call it when |
 //! | `plan.rs`, `sites.rs` | what is served, described before the start |
 //! | `host.rs` | who waits: one descriptor, each descriptor, libuv |
+//! | `hosted.rs` | what they wait for: a server, or what tests put in its stead |
 //! | `call.rs` | what a callback is lent |
 //! | `table.rs` | keys, and the pointers of the program behind them |
 //! | `handlers.rs`, `links.rs` | callbacks of C as handlers of Rust |
@@ -15,6 +16,7 @@ pub(crate) mod call;
 pub mod client;
 pub mod handlers;
 pub mod host;
+pub(crate) mod hosted;
 pub mod links;
 pub mod plan;
 pub mod poster;
@@ -27,9 +29,10 @@ use crate::guard::{Answer, guard_with};
 use crate::service::call::{Call, CallSlot, Lent};
 use crate::service::client::Trusted;
 use crate::service::host::Host;
+use crate::service::hosted::Hosted;
 use crate::service::plan::{Plan, ServiceOptions, TlsServer};
 use crate::service::table::Table;
-use crate::sys::{self, Counted, In, Out, Ref};
+use crate::sys::{self, Counted, In, Out, Process, Ref, this_thread};
 use lws_proto::Time;
 use lws_server::{Address, Handle};
 use std::cell::{Cell, OnceCell, RefCell};
@@ -49,6 +52,8 @@ pub struct Service {
     thread: AtomicUsize,
     poisoned: Cell<bool>,
     freed: Cell<bool>,
+    /// Tells the process that it was started in from its children; `None` before the start, and while tests bring what is served.
+    process: Cell<Option<Process>>,
     /// What is to be served, until the start.
     plan: RefCell<Option<Plan>>,
     /// Who waits, from the start on. Borrowed while the server is at work.
@@ -68,17 +73,11 @@ struct Started {
 }
 
 thread_local! {
-    /// Its address tells threads apart.
-    static MARK: u8 = const { 0 };
     /// The services of this thread, for what other threads have posted to them.
     static SERVICES: RefCell<HashMap<u64, Weak<Service>>> = RefCell::default();
 }
 
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
-
-fn this_thread() -> usize {
-    MARK.with(|mark| std::ptr::from_ref(mark).addr())
-}
 
 /// The time of the system's clock that never goes back.
 pub(crate) fn now() -> Time {
@@ -86,13 +85,15 @@ pub(crate) fn now() -> Time {
 }
 
 impl Service {
-    fn new(plan: Plan) -> Rc<Self> {
+    /// A service that is to be described, or one without a plan, which is started already.
+    pub(crate) fn new(plan: Option<Plan>) -> Rc<Self> {
         let service = Rc::new(Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             thread: AtomicUsize::new(this_thread()),
             poisoned: Cell::new(false),
             freed: Cell::new(false),
-            plan: RefCell::new(Some(plan)),
+            process: Cell::new(None),
+            plan: RefCell::new(plan),
             host: RefCell::new(None),
             started: OnceCell::new(),
             table: RefCell::default(),
@@ -135,9 +136,17 @@ impl Service {
         self.freed.get()
     }
 
+    /// Whether this process is a child, by fork(2), of the one that has started it.
+    fn is_forked(&self) -> bool {
+        self.process.get().is_some_and(|process| process != Process::current())
+    }
+
     fn check(&self) -> Result<(), Error> {
         if !self.is_of_this_thread() {
             return Err(Error::Thread);
+        }
+        if self.is_forked() {
+            return Err(Error::Forked);
         }
         if self.freed.get() {
             return Err(Error::Gone);
@@ -161,6 +170,10 @@ impl Service {
 
     /// Does something with the host, which no callback can.
     pub(crate) fn with_host<R>(&self, call: impl FnOnce(&mut Host) -> Result<R, Error>) -> Result<R, Error> {
+        // libuv calls back without a call of ours around it, which would have the host.
+        if self.calls.is_in_callback() {
+            return Err(Error::Recursive);
+        }
         let result = {
             let mut host = self.host.try_borrow_mut().map_err(|_| Error::Recursive)?;
             let host = host.as_mut().ok_or(Error::State)?;
@@ -173,6 +186,10 @@ impl Service {
 
     /// Takes the host away.
     pub(crate) fn take_host(&self) -> Result<Host, Error> {
+        // As in `with_host`.
+        if self.calls.is_in_callback() {
+            return Err(Error::Recursive);
+        }
         let mut host = self.host.try_borrow_mut().map_err(|_| Error::Recursive)?;
         host.take().ok_or(Error::State)
     }
@@ -191,7 +208,10 @@ impl Service {
             return;
         }
         let host = self.host.try_borrow_mut().ok().and_then(|mut host| host.take());
-        drop(host);
+        match host {
+            Some(host) if self.is_forked() => host.abandon(),
+            host => drop(host),
+        }
         drop(self.plan.try_borrow_mut().ok().and_then(|mut plan| plan.take()));
     }
 
@@ -205,7 +225,7 @@ impl Service {
         }
         self.with_host(|host| {
             host.with(|service| {
-                service.with(now(), |cx| call(&mut Call { cx, key: 0, lent: Lent::Nothing }))
+                service.server()?.with(now(), |cx| call(&mut Call { cx, key: 0, lent: Lent::Nothing }))
             })?
         })
     }
@@ -242,6 +262,29 @@ pub(crate) fn enter<A: Answer>(
     guard_with(|| call(&service), || service.poisoned.set(true))
 }
 
+/// Does something with what the callback at work was lent. `None` outside of callbacks, and where `call` answers that. Unlike [`enter`] it
+/// counts nothing: whatever calls C holds a count of the service. So `call` must not call C.
+#[inline]
+pub(crate) fn enter_callback<A: Answer>(
+    service: Ref<'_, Service>,
+    call: impl for<'c, 'a> FnOnce(&mut Call<'c, 'a>) -> Option<Result<A, Error>>,
+) -> Option<i32> {
+    let service = service.get().ok()?;
+    service.check().ok()?;
+    let mut passed = false;
+    let code = guard_with(
+        || match service.calls.with(call).flatten() {
+            Some(result) => result.map(Answer::answer),
+            None => {
+                passed = true;
+                Ok(0)
+            }
+        },
+        || service.poisoned.set(true),
+    );
+    (!passed).then_some(code)
+}
+
 // The interface, in the order of the header.
 
 /// `lwx_service_new`
@@ -250,7 +293,7 @@ pub extern "C" fn lwx_service_new(options: In<'_, ServiceOptions>, out: Out<'_, 
     crate::guard::guard(|| {
         out.put(Counted::null())?;
         let plan = Plan::new(options.sized()?)?;
-        out.put(Counted::new(Service::new(plan)))
+        out.put(Counted::new(Service::new(Some(plan))))
     })
 }
 
@@ -265,7 +308,10 @@ pub extern "C" fn lwx_service_free(service: Counted<Service>) {
             return;
         }
         service.freed.set(true);
-        if let Ok(handle) = service.handle() {
+        // In a child the end is the parent's to ask for, whom the request would wake.
+        if let Ok(handle) = service.handle()
+            && !service.is_forked()
+        {
             handle.stop();
         }
         service.bury();
@@ -289,8 +335,12 @@ pub extern "C" fn lwx_service_leave_thread(service: Ref<'_, Service>) -> i32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn lwx_service_enter_thread(service: Ref<'_, Service>) -> i32 {
     crate::guard::guard(|| {
-        let thread = &service.get()?.thread;
-        thread
+        let entered = service.get()?;
+        if entered.is_forked() {
+            return Err(Error::Forked);
+        }
+        entered
+            .thread
             .compare_exchange(0, this_thread(), Ordering::Acquire, Ordering::Relaxed)
             .map_err(|_| Error::Thread)?;
         service.counted().ok_or(Error::Null)?.make_known();
@@ -310,7 +360,8 @@ pub extern "C" fn lwx_service_start(service: Ref<'_, Service>) -> i32 {
             Started { handle: server.handle(), addresses: server.addresses().to_vec(), certificates };
         // It was started no other time, as the plan was there.
         let _ = service.started.set(started);
-        service.put_host(Host::one(server.into_service())?);
+        service.process.set(Some(Process::current()));
+        service.put_host(Host::one(Hosted::Server(server.into_service()))?);
         Ok(())
     })
 }

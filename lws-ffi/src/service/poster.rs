@@ -6,7 +6,7 @@ use crate::service::call::{Call, Lent};
 use crate::service::streams::{broadcast, publish_result};
 use crate::service::table::{DropUser, UserData};
 use crate::service::{Service, enter};
-use crate::sys::{Given, In, Out, Ref, User};
+use crate::sys::{Given, In, Out, Process, Ref, User};
 use lws_server::{Handle, PostError};
 use std::ffi::c_char;
 use std::fmt;
@@ -15,6 +15,14 @@ use std::fmt;
 pub struct Poster {
     handle: Handle,
     number: u64,
+    process: Process,
+}
+
+impl Poster {
+    /// Reaches the service, but from a child, by fork(2), of its process: that has a copy of it which nothing serves.
+    fn handle(&self) -> Result<&Handle, Error> {
+        if self.process == Process::current() { Ok(&self.handle) } else { Err(Error::Forked) }
+    }
 }
 
 impl fmt::Debug for Poster {
@@ -33,7 +41,11 @@ pub type PostedCall = extern "C" fn(service: Ref<'_, Service>, user: User);
 pub extern "C" fn lwx_poster_new(service: Ref<'_, Service>, out: Out<'_, Given<Poster>>) -> i32 {
     enter(service, |service| {
         out.put(Given::null())?;
-        out.put(Given::new(Poster { handle: service.handle()?.clone(), number: service.number }))
+        out.put(Given::new(Poster {
+            handle: service.handle()?.clone(),
+            number: service.number,
+            process: Process::current(),
+        }))
     })
 }
 
@@ -55,7 +67,7 @@ pub extern "C" fn lwx_poster_post(
     guard(|| {
         let (poster, call) = (poster.get()?, call.ok_or(Error::Null)?);
         let number = poster.number;
-        let posted = poster.handle.try_post(move |cx| {
+        let posted = poster.handle()?.try_post(move |cx| {
             let Some(service) = Service::find(number) else { return };
             let mut lent = Call { cx, key: 0, lent: Lent::Nothing };
             service.call_out(&mut lent, |service| call(service, user.get()));
@@ -78,12 +90,12 @@ pub extern "C" fn lwx_poster_publish(
 ) -> i32 {
     guard(|| {
         let message = broadcast(bytes.slice(size)?, flags)?;
-        publish_result(poster.get()?.handle.publish_topic(topic.text()?, &message))
+        publish_result(poster.get()?.handle()?.publish_topic(topic.text()?, &message))
     })
 }
 
 /// `lwx_poster_stop`
 #[unsafe(no_mangle)]
 pub extern "C" fn lwx_poster_stop(poster: Ref<'_, Poster>) -> i32 {
-    guard(|| if poster.get()?.handle.stop() { Ok(()) } else { Err(Error::Gone) })
+    guard(|| if poster.get()?.handle()?.stop() { Ok(()) } else { Err(Error::Gone) })
 }

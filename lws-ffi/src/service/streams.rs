@@ -4,7 +4,7 @@ use crate::engine::write_message;
 use crate::error::Error;
 use crate::service::call::{Call, Lent};
 use crate::service::table::{DropUser, Named, Pending, UserData};
-use crate::service::{Service, client, enter};
+use crate::service::{Service, client, enter, enter_callback};
 use crate::sys::{In, Out, Ref, User};
 use crate::types::{
     END, InField, Key, Str, field_lines, known_flags, message_kind, sent_close, status, version_number,
@@ -336,9 +336,22 @@ pub extern "C" fn lwx_write(
     size: usize,
     flags: u32,
 ) -> i32 {
+    // A message in the callback of its own WebSocket, which is where almost all is written: a short way.
+    let short = enter_callback(service, |call| match call.lent(key) {
+        Some(Lent::WebSocket(websocket)) => {
+            Some(write_message(websocket.reborrow(), bytes.slice(size).ok()?, flags))
+        }
+        _ => None,
+    });
+    short.unwrap_or_else(|| write_elsewhere(service, key, bytes, size, flags))
+}
+
+/// What [`lwx_write`] does for exchanges, raw streams and WebSockets to other servers, and where nothing can be written.
+#[inline(never)]
+fn write_elsewhere(service: Ref<'_, Service>, key: Key, bytes: In<'_, u8>, size: usize, flags: u32) -> i32 {
     enter(service, |service| {
         let bytes = bytes.slice(size)?;
-        // What is lent first: the callback of a stream is where almost all is written.
+        // What is lent first: an exchange or raw stream is written to in its own callbacks.
         match with_lent(service, key, |lent| write(lent, bytes, flags))? {
             Some(()) => Ok(()),
             None => match named(service, key)? {

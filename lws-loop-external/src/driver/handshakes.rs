@@ -136,7 +136,12 @@ impl<A: Application> Driver<A> {
             let Some(id) = self.handshakes.ready.pop_front() else { break };
             if let Some(slot) = self.table.get(id) {
                 slot.flags.remove(Flags::LISTED);
-                self.shake(id);
+                // One whose deadline has looked at it is done by now, perhaps. What was reported of it since then has queued it no
+                // second time, and an edge is reported once: this is its turn.
+                match slot.body {
+                    Body::Handshaking(_) => self.shake(id),
+                    _ => self.take_turn(id),
+                }
             }
             if self.core.turn.is_spent() {
                 break;
