@@ -1,0 +1,1 @@
+//! Subscriptions, call by call.
