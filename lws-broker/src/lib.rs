@@ -20,6 +20,8 @@ mod options;
 #[cfg(feature = "testing")]
 pub mod oracle;
 mod outgoing;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod remote;
 mod session;
 mod subscriptions;

@@ -74,6 +74,13 @@ impl Subscriptions {
         }
     }
 
+    /// All topics, in an order that is the same in every run.
+    fn sorted(&self) -> Vec<Topic> {
+        let mut topics: Vec<_> = self.topics.keys().cloned().collect();
+        topics.sort_unstable();
+        topics
+    }
+
     fn number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number
@@ -223,8 +230,7 @@ impl Subscriptions {
 
     /// The connection has ended, and all subscriptions with it.
     pub(crate) fn connection_lost(&mut self) {
-        let topics: Vec<_> = self.topics.keys().cloned().collect();
-        for topic in topics {
+        for topic in self.sorted() {
             match self.topics.get(&topic).map(|upstream| upstream.lingers) {
                 Some(Some(key)) => {
                     self.lingering.remove(&key);
@@ -263,7 +269,7 @@ impl Subscriptions {
     pub(crate) fn lost(&mut self, topic: Option<&Topic>, history: bool, out: &mut Outbox) {
         let concerned: Vec<_> = match topic {
             Some(topic) => vec![topic.clone()],
-            None => self.topics.keys().cloned().collect(),
+            None => self.sorted(),
         };
         for topic in concerned {
             let Some(upstream) = self.topics.get_mut(&topic) else { continue };
