@@ -88,6 +88,8 @@ pub use lws_proto::{
 #[cfg(feature = "record")]
 #[doc(inline)]
 pub use lws_record as record;
+#[cfg(feature = "broker")]
+pub use publish::broker;
 pub use publish::topics::SubscribeError;
 pub use publish::{Missed, PublishError};
 pub use route::endpoint::Endpoint;

@@ -30,7 +30,7 @@ LOOPS+=,lwsws/uring
 # And the helpers of a server that bring a dependency, with the door for tests.
 LOOPS+=,lws-server/full,lws-server/fuzz,lws-server/tracing,lwsws/acme,lwsws/tracing
 # The oracle of brokers' tests.
-LOOPS+=,lws-broker/testing
+LOOPS+=,lws-broker/testing,lws-server/broker
 export LOOPS
 
 # Builds the examples of all crates, as the step `tests` does.

@@ -48,7 +48,7 @@ impl App {
                 self.close_exchange(cx, handler, subject, cause);
             }
             StreamPhase::WebSocket(mut websocket) => {
-                self.leave(&websocket);
+                self.leave(cx, &websocket);
                 self.log_end(cx, &websocket, close_code(cause), cause.name());
                 let subject = Subject { route: websocket.route, key };
                 websocket.handler.close(&mut Context::new(cx, &mut self.state, subject, None), cause);
@@ -114,10 +114,13 @@ impl App {
     }
 
     /// A WebSocket is open no more.
-    fn leave(&mut self, websocket: &WebSocketStream) {
+    fn leave(&mut self, cx: &mut Lent<'_>, websocket: &WebSocketStream) {
         self.state.counters.websockets = self.state.counters.websockets.saturating_sub(1);
         websocket.counters.websockets.subtract(1);
         self.state.topics.leave_all(&websocket.subscriptions);
+        #[cfg(feature = "broker")]
+        self.nowhere(cx).report_topics();
+        let _ = cx;
     }
 
     /// The connection of some streams is over.
@@ -148,7 +151,7 @@ impl App {
                 StreamPhase::Http(http)
             }
             StreamPhase::WebSocket(websocket) => {
-                self.leave(&websocket);
+                self.leave(cx, &websocket);
                 self.log_end(cx, &websocket, None, "panic");
                 panics::discard(websocket.handler);
                 StreamPhase::Panicked { websocket: true }
