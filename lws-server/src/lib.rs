@@ -128,6 +128,10 @@ mod guide_first_server {}
 #[doc = include_str!("../../docs/guide/rooms.md")]
 mod guide_rooms {}
 
+#[cfg(all(doctest, feature = "broker"))]
+#[doc = include_str!("../../docs/scale.md")]
+mod scale {}
+
 #[cfg(all(doctest, feature = "full"))]
 #[doc = include_str!("../../docs/guide/authentication.md")]
 mod guide_authentication {}

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Rooms that two processes share by a real Redis server, which is killed, stopped, restarted, and cuts connections off.
 
-What each member of a room receives of one speaker is a subsequence without repeats, and where something is missing the room was told that
-messages may be missing."""
+What each member of a room receives of one speaker is a subsequence without repeats, and where something is missing, a line before it
+says that messages may be missing."""
 
 from __future__ import annotations
 

@@ -3,6 +3,9 @@
 //! Answers come in the order of the commands. What a subscription says comes as pushes between them, also its confirmation; a
 //! subscription that is refused is answered by an error in the order of the commands. [`Pending`] is what is owed.
 
+#[cfg(test)]
+mod tests;
+
 use super::advice::{self, Severity};
 use super::parser::{RespError, RespParser};
 use super::value::RespValue;

@@ -55,7 +55,7 @@ enum Phase {
     /// Asked for, and not confirmed. What comes is of an earlier subscription.
     Asked,
     /// Confirmed; messages wait until history has filled in what is before them.
-    Recovering(Recovery),
+    Recovering(Box<Recovery>),
     /// Messages are delivered.
     Live,
 }
@@ -193,7 +193,7 @@ impl Subscriptions {
             return;
         };
         if history {
-            upstream.phase = Phase::Recovering(Recovery::default());
+            upstream.phase = Phase::Recovering(Box::default());
             out.recoveries.push((topic.clone(), upstream.position));
             return;
         }
@@ -288,7 +288,7 @@ impl Subscriptions {
     fn recover(&mut self, topic: &Topic, out: &mut Outbox) {
         let Some(upstream) = self.topics.get_mut(topic) else { return };
         upstream.missed = true;
-        upstream.phase = Phase::Recovering(Recovery::default());
+        upstream.phase = Phase::Recovering(Box::default());
         self.pending += 1;
         out.recoveries.push((topic.clone(), upstream.position));
     }
@@ -352,7 +352,7 @@ impl Subscriptions {
             }
         }
         let newest_held = recovery.newest();
-        for (position, payload) in recovery {
+        for (position, payload) in *recovery {
             upstream.deliver(topic, payload, position, out);
         }
         upstream.advance(history.newest);

@@ -60,6 +60,12 @@ impl Fixture {
 }
 
 #[test]
+fn a_topic_costs_some_200_octets() {
+    // Its name is counted once, and half of a map may be empty.
+    assert!(2 * size_of::<(Topic, Upstream)>() <= 192, "{}", size_of::<(Topic, Upstream)>());
+}
+
+#[test]
 fn a_subscription_lingers_and_one_that_comes_back_finds_it() {
     let mut it = Fixture::new(Limits::default(), false);
     it.subscribe("a");

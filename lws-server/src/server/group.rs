@@ -251,6 +251,15 @@ impl<M> Group<M> {
         }
     }
 
+    /// Sends a message that must not be lost, behind all others that are sent by this call.
+    #[cfg(feature = "broker")]
+    pub(crate) fn send_in_order(&self, shard: u16, message: M) {
+        if let (Some(inbox), Some(handle)) = (self.inbox(shard), self.shards.handle(shard)) {
+            inbox.overflow.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+            handle.wake();
+        }
+    }
+
     /// Takes the messages of a thread that its mailbox had no room for.
     pub(crate) fn take_overflow(&self, shard: u16) -> Vec<M> {
         let taken = |inbox: &Inbox<M>| {

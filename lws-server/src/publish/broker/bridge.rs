@@ -7,7 +7,7 @@ use crate::id::{LinkId, StreamId, TimerId};
 use crate::publish::topics::{Destination, Publication};
 use crate::upstream::{ConnectOptions, Speak, Target};
 use crate::{Context, PublishError};
-use lws_broker::{Broker, Endpoint, Event, Full, Remote, Security, Topic, TransportRequest};
+use lws_broker::{Broker, Cause, Endpoint, Event, Full, Remote, Security, Topic, TransportRequest};
 use lws_loop_external::Address;
 use lws_loop_external::tls::Provider;
 use lws_proto::{Bytes, StreamKey, Time};
@@ -28,11 +28,14 @@ pub(crate) struct Bridge {
     threads: HashMap<Topic, BTreeSet<u16>>,
     /// Publications for which the broker had no room, with what was reserved for each.
     waiting: VecDeque<(Topic, Bytes, usize)>,
+    /// Publications that are too large for the broker.
+    refused: VecDeque<Event>,
     /// Who does not get which publication of this process.
     exceptions: BTreeMap<u64, StreamId>,
     published: u64,
     timer: Option<(Time, TimerId)>,
-    tls: Option<Arc<dyn Provider>>,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::tls::Client>,
     on_event: Option<Arc<OnEvent>>,
     /// A call is at work already: it does what is left.
     driving: bool,
@@ -58,9 +61,11 @@ impl Bridge {
             link: TransportLink::default(),
             threads: HashMap::new(),
             waiting: VecDeque::new(),
+            refused: VecDeque::new(),
             exceptions: BTreeMap::new(),
             published: 0,
             timer: None,
+            #[cfg(feature = "tls")]
             tls: options.tls.clone(),
             on_event: options.on_event.clone(),
             driving: false,
@@ -103,12 +108,45 @@ impl Bridge {
         while let Some((topic, payload, reserved)) = self.waiting.front() {
             match self.remote.publish(now, topic, payload.clone()) {
                 Err(Full::Messages | Full::Bytes) => return,
+                Ok(_) => {}
                 // Too large for this broker: it would be later as well.
-                Ok(_) | Err(_) => {
-                    shared.release(*reserved);
-                    self.waiting.pop_front();
+                Err(_) => {
+                    let cause = Cause::Limit("payload_bytes_max of the broker");
+                    let refused = Event::Refused { topic: topic.clone(), receipt: None, cause };
+                    self.refused.push_back(refused);
                 }
             }
+            shared.release(*reserved);
+            self.waiting.pop_front();
+        }
+    }
+
+    /// What the broker's client reports, and what it did not take.
+    fn next_event(&mut self) -> Option<Event> {
+        self.refused.pop_front().or_else(|| self.remote.poll())
+    }
+
+    /// TLS for a connection to `host`, if it is to have any.
+    #[cfg(feature = "tls")]
+    fn provider(&mut self, tls: Security, host: &str) -> Result<Option<Arc<dyn Provider>>, String> {
+        match tls {
+            Security::Plain => return Ok(None),
+            Security::Tls => {}
+            Security::TlsLater => return Err("TLS behind a greeting is not supported here".to_owned()),
+        }
+        let client = match self.tls.take() {
+            Some(client) => client,
+            None => crate::tls::Client::builder().alpn(&[]).build().map_err(|error| error.to_string())?,
+        };
+        let client = self.tls.insert(client);
+        client.to(host).map(Some).map_err(|error| error.to_string())
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn provider(&mut self, tls: Security, _: &str) -> Result<Option<Arc<dyn Provider>>, String> {
+        match tls {
+            Security::Plain => Ok(None),
+            _ => Err("this program is built without TLS, which the endpoint wants".to_owned()),
         }
     }
 
@@ -123,6 +161,17 @@ impl Bridge {
     }
 }
 
+/// A call is at work until this is dropped, be it by a panic of the application.
+struct Driving(Rc<RefCell<Bridge>>);
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        if let Ok(mut bridge) = self.0.try_borrow_mut() {
+            bridge.driving = false;
+        }
+    }
+}
+
 impl Context<'_> {
     /// Does what the broker's client asks for, and what it reports, until there is nothing left.
     pub(super) fn drive_broker(&mut self) {
@@ -130,6 +179,7 @@ impl Context<'_> {
         if std::mem::replace(&mut bridge.borrow_mut().driving, true) {
             return;
         }
+        let driving = Driving(Rc::clone(&bridge));
         let group = Arc::clone(&self.state.group);
         if let Some(shared) = &group.broker {
             loop {
@@ -137,11 +187,11 @@ impl Context<'_> {
                 bridge.borrow_mut().hand_over(now, shared);
                 self.make_transport(&bridge);
                 // Nothing is borrowed while the application is called, which may publish.
-                let Some(event) = bridge.borrow_mut().remote.poll() else { break };
+                let Some(event) = bridge.borrow_mut().next_event() else { break };
                 self.on_broker_event(&bridge, shared, event);
             }
         }
-        bridge.borrow_mut().driving = false;
+        drop(driving);
         self.send_to_broker(&bridge);
         self.time_broker(&bridge);
     }
@@ -210,12 +260,10 @@ impl Context<'_> {
         let target = match endpoint {
             Endpoint::Unix(path) => Target::Addresses(vec![Address::Unix(path)]),
             Endpoint::Tcp { host, port, tls } => {
-                if tls == Security::Tls {
-                    options.tls = bridge.borrow().tls.clone();
-                }
-                if tls != Security::Plain && options.tls.is_none() {
-                    let why = "the endpoint wants TLS, and the server has none for it";
-                    return bridge.borrow_mut().remote.connect_failed(self.now(), why);
+                let provider = bridge.borrow_mut().provider(tls, &host);
+                match provider {
+                    Ok(provider) => options.tls = provider,
+                    Err(why) => return bridge.borrow_mut().remote.connect_failed(self.now(), &why),
                 }
                 Target::Name { host, port }
             }

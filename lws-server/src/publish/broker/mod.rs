@@ -23,7 +23,6 @@ use lws_broker::Protocol;
 pub use lws_broker::{
     Cause, Endpoint, Event, Full, Limits, Options, Position, Receipt, Security, Topic, redis,
 };
-use lws_loop_external::tls::Provider;
 use std::cell::RefCell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -38,8 +37,10 @@ pub struct BrokerOptions {
     pub prefixes: Vec<String>,
     /// Reconnection, deadlines and limits.
     pub options: Options,
-    /// TLS of the connection, for endpoints that say so. Default `None`: without one such an endpoint is not reached.
-    pub tls: Option<Arc<dyn Provider>>,
+    /// TLS of the connection, for endpoints that say so. Default `None`: certificates are checked with the roots of the system, and no
+    /// protocol is named by ALPN.
+    #[cfg(feature = "tls")]
+    pub tls: Option<crate::tls::Client>,
     protocol: Arc<MakeProtocol>,
     on_event: Option<Arc<OnEvent>>,
 }
@@ -56,6 +57,7 @@ impl BrokerOptions {
         Self {
             prefixes: vec![prefix.to_owned()],
             options: Options::default(),
+            #[cfg(feature = "tls")]
             tls: None,
             protocol: Arc::new(protocol),
             on_event: None,
@@ -210,7 +212,8 @@ impl Context<'_> {
             return self.topics_changed(shard, changes);
         }
         let call = move |cx: &mut Context<'_>| cx.topics_changed(shard, changes);
-        self.state.group.send_surely(0, Command::Call(Box::new(call)));
+        // In their order: a topic that is left and joined again must not end as one that was left.
+        self.state.group.send_in_order(0, Command::Call(Box::new(call)));
     }
 
     fn topics_changed(&mut self, shard: u16, changes: Vec<TopicChange>) {

@@ -168,9 +168,12 @@ pub(crate) struct Topics<I = StreamId> {
 #[derive(Default)]
 struct SharedTopics {
     /// Whether it has topics of this name or pattern. `None` without a broker.
-    has: Option<Rc<dyn Fn(&str, NameKind) -> bool>>,
+    has: Option<Rc<HasTopic>>,
     changes: Vec<TopicChange>,
 }
+
+#[cfg(feature = "broker")]
+type HasTopic = dyn Fn(&str, NameKind) -> bool;
 
 #[cfg(feature = "broker")]
 impl SharedTopics {
