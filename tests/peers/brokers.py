@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Iterator
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -32,12 +33,24 @@ class Redis:
     """A server on a port of its own, which can be killed and started again."""
 
     def __init__(self, directory: str) -> None:
-        self.port, self.directory = free_port(), directory
+        self.port, self.tls_port, self.directory = free_port(), free_port(), directory
+        self.certificate = f"{directory}/certificate.pem"
         self.process: subprocess.Popen | None = None
+        self.make_certificate()
         self.start()
+
+    def make_certificate(self) -> None:
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+        command += ["-subj", "/CN=redis", "-addext", "subjectAltName=DNS:localhost"]
+        command += ["-addext", "basicConstraints=critical,CA:FALSE"]
+        command += ["-keyout", f"{self.directory}/key.pem", "-out", self.certificate]
+        subprocess.run(command, check=True, capture_output=True)
 
     def start(self) -> None:
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self.directory]
+        command += ["--tls-port", str(self.tls_port), "--tls-auth-clients", "no"]
+        command += ["--tls-cert-file", self.certificate, "--tls-key-file", f"{self.directory}/key.pem"]
+        command += ["--tls-ca-cert-file", self.certificate]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         wait_for_port(self.port, self.process)
 
@@ -230,14 +243,57 @@ async def recovered(room: Room) -> None:
         checks.equal(f"everything of {speaker} is there", len(said), room.numbers[0])
 
 
+async def fan_out(process: subprocess.Popen, port: int) -> float:
+    """Processor time of a server, in microseconds for each delivery of 128 octets."""
+    count, messages, rounds = 200, 50, 3
+    speaker = await enter(port, "crowd")
+    listeners = [await enter(port, "crowd") for _ in range(count)]
+    for member in [speaker, *listeners]:
+        # Its greeting, which each example has its own words for.
+        while not member.lines:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.3)
+
+    def spent() -> int:
+        return sum(int(Path(f"/proc/{process.pid}/task/{task}/schedstat").read_text().split()[0]) for task in os.listdir(f"/proc/{process.pid}/task"))
+
+    best = float("inf")
+    for turn in range(rounds):
+        before = spent()
+        for number in range(messages):
+            await speaker.peer.send(f"{turn} {number} ".ljust(128, "x"))
+            last = f"{turn} {number} ".ljust(128, "x")
+            while any(member.lines[-1] != last for member in listeners):
+                await asyncio.sleep(0)
+        best = min(best, (spent() - before) / 1000 / messages / count)
+    for member in [speaker, *listeners]:
+        await member.peer.close()
+    return best
+
+
+def compare(redis: Redis) -> None:
+    """What a delivery costs by way of the broker, beside the same within one process."""
+    with checks.scenario("fan-out"):
+        costs = []
+        for command in [[os.environ.get("ROOMS", "target/debug/examples/rooms")], [BINARY, f"redis://127.0.0.1:{redis.port}"]]:
+            port = free_port()
+            command.insert(1, f"127.0.0.1:{port}")
+            with running(command, port, stderr=subprocess.DEVNULL) as process:
+                costs.append(asyncio.run(fan_out(process, port)))
+        local, shared = costs
+        print(f"to 200 subscribers: {local:.2f} us a delivery locally, {shared:.2f} us by the broker: {shared / local:.2f}")
+        checks.check("a delivery by the broker costs what it costs locally, within a half", shared < local * 1.5, costs)
+
+
 @contextmanager
-def processes(redis: Redis, parameters: list[str]) -> Iterator[list[int]]:
+def processes(redis: Redis, urls: list[str]) -> Iterator[list[int]]:
     with ExitStack() as stack:
         ports = []
-        for index, threads in enumerate(["1", "3"]):
+        for url, threads in zip(urls, ["1", "3"], strict=True):
             port = free_port()
-            url = f"redis://127.0.0.1:{redis.port}{parameters[index]}"
-            stack.enter_context(running([BINARY, f"127.0.0.1:{port}", url, threads], port, stderr=subprocess.DEVNULL))
+            environment = {**os.environ, "SSL_CERT_FILE": redis.certificate}
+            command = [BINARY, f"127.0.0.1:{port}", url, threads]
+            stack.enter_context(running(command, port, stderr=subprocess.DEVNULL, env=environment))
             ports.append(port)
         yield ports
 
@@ -253,12 +309,16 @@ async def scenario(redis: Redis, ports: list[int], check: object) -> None:
 with tempfile.TemporaryDirectory() as directory:
     redis = Redis(directory)
     try:
-        with processes(redis, ["", ""]) as ports:
+        plain = f"redis://127.0.0.1:{redis.port}"
+        with processes(redis, [plain, plain]) as ports:
             for check in [exchange, latency, killed, cut_off, stopped]:
                 asyncio.run(scenario(redis, ports, check))
-        with processes(redis, ["?history=2000", "?history=2000&name=listener"]) as ports:
+        # One of them by TLS.
+        urls = [f"{plain}?history=2000", f"rediss://localhost:{redis.tls_port}?history=2000&name=listener"]
+        with processes(redis, urls) as ports:
             for check in [exchange, recovered]:
                 asyncio.run(scenario(redis, ports, check))
+        compare(redis)
     finally:
         redis.kill()
 checks.finish()

@@ -14,7 +14,7 @@ fn down(options: &Options, redis: &RedisOptions) -> String {
 }
 
 #[test]
-fn a_password_that_is_missing_or_wrong_is_told_apart() {
+fn a_missing_password_and_a_wrong_one_have_causes_of_their_own() {
     let Some(server) = RedisServer::start(&["--requirepass", "secret"]) else { return };
     let with =
         |password: Option<&str>| RedisOptions { password: password.map(str::to_owned), ..plain(&server) };

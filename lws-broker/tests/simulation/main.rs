@@ -7,9 +7,14 @@ mod world;
 
 use world::{Mode, World};
 
-fn run(mode: Mode, seeds: std::ops::Range<u64>) {
+/// Seeds of each mode, 90 simulated seconds each: an hour and a half, or as many as `SEEDS` says.
+fn seeds() -> std::ops::Range<u64> {
+    0..std::env::var("SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(60)
+}
+
+fn run(mode: Mode) {
     let (mut messages, mut gaps, mut seconds) = (0, 0, 0);
-    for seed in seeds {
+    for seed in seeds() {
         let mut world = World::new(mode, seed);
         if let Err(wrong) = world.run() {
             panic!("{mode:?}, seed {seed}: {wrong}");
@@ -25,17 +30,17 @@ fn run(mode: Mode, seeds: std::ops::Range<u64>) {
 
 #[test]
 fn at_most_once_with_a_gap_for_each_hole() {
-    run(Mode { history: false, echo: true }, 0..60);
+    run(Mode { history: false, echo: true });
 }
 
 #[test]
 fn at_most_once_from_a_broker_that_does_not_send_publications_back() {
-    run(Mode { history: false, echo: false }, 0..60);
+    run(Mode { history: false, echo: false });
 }
 
 #[test]
 fn recovered_from_history_without_repeats() {
-    run(Mode { history: true, echo: true }, 0..60);
+    run(Mode { history: true, echo: true });
 }
 
 #[test]
