@@ -33,7 +33,7 @@ const ERRORS: [(&str, Severity, &str); 18] = [
     (
         "MOVED",
         Severity::Connection,
-        "this topic belongs to another node of a cluster: name a server that is none, or give the prefix a hash tag and name the node that has its slot",
+        "this topic belongs to another node of a cluster, which is tried next: if it happens again and again, topics lie in several slots, and the prefix needs a hash tag, as in {lws}/",
     ),
     (
         "ASK",

@@ -99,6 +99,8 @@ impl fmt::Debug for RedisOptions {
 pub struct Redis {
     options: Rc<RedisOptions>,
     recovery: (usize, usize),
+    /// Where a node of a cluster has said that topics are. For one attempt: behind it the node that was named is asked again.
+    moved_to: Option<Endpoint>,
 }
 
 impl Redis {
@@ -107,13 +109,21 @@ impl Redis {
     pub fn new(options: RedisOptions, limits: &crate::Limits) -> Self {
         // The history of a topic is one value.
         let bytes_max = limits.recovery_bytes_max.min(options.limits.value_bytes_max / 2);
-        Self { options: Rc::new(options), recovery: (limits.recovery_messages_max, bytes_max) }
+        Self {
+            options: Rc::new(options),
+            recovery: (limits.recovery_messages_max, bytes_max),
+            moved_to: None,
+        }
     }
 }
 
 impl Protocol for Redis {
     fn endpoint(&mut self) -> Endpoint {
-        self.options.endpoint.clone()
+        self.moved_to.take().unwrap_or_else(|| self.options.endpoint.clone())
+    }
+
+    fn learn(&mut self, endpoints: Vec<Endpoint>) {
+        self.moved_to = endpoints.into_iter().next();
     }
 
     fn session(&mut self, _now: Time) -> Box<dyn Session> {

@@ -10,7 +10,9 @@ use super::advice::{self, Severity};
 use super::parser::{RespError, RespParser};
 use super::value::RespValue;
 use super::{RedisOptions, command, scripts};
-use crate::{Bytes, Cause, Features, History, Position, Receipt, Session, SessionEvent, Time, Topic};
+use crate::{
+    Bytes, Cause, Endpoint, Features, History, Position, Receipt, Session, SessionEvent, Time, Topic,
+};
 use bytes::{Buf, BytesMut};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -209,6 +211,8 @@ impl RedisSession {
             self.events.push_back(SessionEvent::Refused { topic, receipt, cause: cause.clone() });
         }
         if severity == Severity::Connection {
+            let moved = moved_to(error, &self.options.endpoint);
+            self.events.extend(moved.map(|node| SessionEvent::Endpoints(vec![node])));
             return self.fail(cause);
         }
         match pending {
@@ -325,6 +329,17 @@ impl Session for RedisSession {
     fn poll(&mut self) -> Option<SessionEvent> {
         self.events.pop_front()
     }
+}
+
+/// The node that has the slot, by `MOVED slot host:port`. Without a host it is that of the connection. A client on a Unix socket stays
+/// on its machine.
+fn moved_to(error: &[u8], here: &Endpoint) -> Option<Endpoint> {
+    let Endpoint::Tcp { host: own, tls, .. } = here else { return None };
+    let text = std::str::from_utf8(error.strip_prefix(b"MOVED ")?).ok()?;
+    let (host, port) = text.split_once(' ')?.1.rsplit_once(':')?;
+    let host = if host.is_empty() { own.clone() } else { host.to_owned() };
+    let port = port.parse().ok().filter(|port| *port > 0)?;
+    Some(Endpoint::Tcp { host, port, tls: *tls })
 }
 
 fn seconds(time: Duration) -> String {

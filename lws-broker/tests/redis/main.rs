@@ -4,6 +4,7 @@
 //! Without `redis-server` in the path the tests pass without a check; `LWS_BROKERS=required` makes that an error.
 
 mod client;
+mod cluster;
 mod failures;
 mod refusals;
 mod server;

@@ -1,7 +1,7 @@
 //! What a server says, whole and octet by octet, and what the session makes of it.
 
 use super::*;
-use crate::Endpoint;
+use crate::Security;
 use crate::redis::HistoryOptions;
 
 const HELLO: &str = "%1\r\n$6\r\nserver\r\n$5\r\nredis\r\n";
@@ -184,6 +184,27 @@ fn errors_of_publications_name_them_and_some_end_the_connection() {
         expected.extend(ends.then_some(SessionEvent::Failed(cause)));
         check(&options(), ask, &format!("-{error}\r\n"), &expected);
     }
+}
+
+#[test]
+fn where_a_topic_has_moved_is_tried_next() {
+    let here = Endpoint::Tcp { host: "a".into(), port: 1, tls: Security::Tls };
+    let there = |host: &str, port| Some(Endpoint::Tcp { host: host.into(), port, tls: Security::Tls });
+    for (error, expected) in [
+        ("MOVED 3999 127.0.0.1:6381", there("127.0.0.1", 6381)),
+        ("MOVED 3999 ::1:6381", there("::1", 6381)),
+        ("MOVED 3999 :6381", there("a", 6381)),
+        ("MOVED 3999 b:0", None),
+        ("MOVED 3999", None),
+        ("READONLY b:1", None),
+    ] {
+        assert_eq!(moved_to(error.as_bytes(), &here), expected, "{error}");
+    }
+    assert_eq!(moved_to(b"MOVED 1 b:1", &Endpoint::Unix("/redis".into())), None);
+    let mut redis = crate::redis::Redis::new(options(), &crate::Limits::default());
+    crate::Protocol::learn(&mut redis, vec![here.clone()]);
+    assert_eq!(crate::Protocol::endpoint(&mut redis), here);
+    assert_eq!(crate::Protocol::endpoint(&mut redis), Endpoint::Unix("/redis".into()), "once");
 }
 
 #[test]
