@@ -23,6 +23,10 @@ pub struct Options {
     pub answer_timeout: Duration,
     /// After this time without a word of the broker it is asked for one. Default 25 s.
     pub ping_interval: Duration,
+    /// How often the position of a topic is compared with the broker's if no message came meanwhile, so that a loss is found that
+    /// nothing else shows. Of brokers with history. Default 40 s; `None` is never. At most [`batch_topics_max`](Self::batch_topics_max) topics
+    /// are compared in a second, so that with many it takes longer.
+    pub position_check: Option<Duration>,
     /// What may be kept.
     pub limits: Limits,
 }
@@ -38,6 +42,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(10),
             ping_interval: Duration::from_secs(25),
+            position_check: Some(Duration::from_secs(40)),
             limits: Limits::default(),
         }
     }

@@ -9,6 +9,7 @@ use crate::subscriptions::{Outbox, Subscriptions};
 use crate::{Broker, Cause, Event, Full, Options, Receipt, Time, Topic};
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// What a [`Remote`] asks of the loop that carries its octets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,9 @@ pub struct Remote {
     link: LinkPhase,
 }
 
+/// Between two groups of topics whose positions are compared.
+const CHECK_PAUSE: Duration = Duration::from_secs(1);
+
 /// How far the connection is.
 enum LinkPhase {
     /// The next try is at this time.
@@ -60,6 +64,8 @@ struct Established {
     pong_by: Option<Time>,
     /// By when it has to answer what is pending.
     answer_by: Option<Time>,
+    /// When positions are compared next.
+    check_at: Option<Time>,
 }
 
 impl Remote {
@@ -154,13 +160,14 @@ impl Remote {
     #[must_use]
     pub fn next_timeout(&self) -> Option<Time> {
         let own = match &self.link {
-            LinkPhase::Waiting { retry_at } => [Some(*retry_at), None, None],
-            LinkPhase::Connecting { give_up } => [Some(*give_up), None, None],
-            LinkPhase::Greeting { session, give_up } => [Some(*give_up), session.deadline(), None],
+            LinkPhase::Waiting { retry_at } => [Some(*retry_at), None, None, None],
+            LinkPhase::Connecting { give_up } => [Some(*give_up), None, None, None],
+            LinkPhase::Greeting { session, give_up } => [Some(*give_up), session.deadline(), None, None],
             LinkPhase::Up(up) => [
                 Some(up.pong_by.unwrap_or(up.received_at + self.options.ping_interval)),
                 up.session.deadline(),
                 up.answer_by,
+                up.check_at,
             ],
         };
         own.into_iter().flatten().chain(self.subscriptions.next_timeout()).min()
@@ -202,6 +209,12 @@ impl Remote {
         if up.pong_by.is_none() && up.received_at + self.options.ping_interval <= now {
             up.session.ping();
             up.pong_by = Some(now + self.options.answer_timeout);
+        }
+        if late(up.check_at) {
+            let is_unfinished =
+                self.subscriptions.check_positions(self.options.batch_topics_max, &mut self.out);
+            let pause = if is_unfinished { Some(CHECK_PAUSE) } else { self.options.position_check };
+            up.check_at = pause.map(|pause| now + pause);
         }
         up.session.handle_timeout(now);
         self.drain_session(now);
@@ -248,6 +261,8 @@ impl Remote {
     }
 
     fn ready(&mut self, now: Time) {
+        let has_history = self.session().is_some_and(|session| session.features().history);
+        let check_at = self.options.position_check.filter(|_| has_history).map(|after| now + after);
         let waiting = LinkPhase::Waiting { retry_at: now };
         self.link = match std::mem::replace(&mut self.link, waiting) {
             LinkPhase::Greeting { session, .. } => {
@@ -258,6 +273,7 @@ impl Remote {
                     received_at: now,
                     pong_by: None,
                     answer_by: None,
+                    check_at,
                 })
             }
             other => other,

@@ -33,6 +33,8 @@ pub(crate) struct Subscriptions {
     pending: usize,
     /// Octets of the messages that wait for history.
     held_bytes: usize,
+    /// Topics whose positions are still to be compared in this sweep.
+    unchecked: Vec<Topic>,
     linger: Duration,
     limits: Limits,
 }
@@ -46,6 +48,8 @@ struct Upstream {
     position: Option<Position>,
     /// A message may have been missed since then.
     missed: bool,
+    /// A message has come, or the position was compared, since the last sweep.
+    is_fresh: bool,
 }
 
 /// How far a subscription is.
@@ -69,6 +73,7 @@ impl Subscriptions {
             next_number: 0,
             pending: 0,
             held_bytes: 0,
+            unchecked: Vec::new(),
             linger: options.linger,
             limits: options.limits.clone(),
         }
@@ -98,8 +103,11 @@ impl Subscriptions {
             self.lingering.remove(&key);
             // It subscribes now: what was before is no loss of its.
             upstream.missed = false;
-            if matches!(upstream.phase, Phase::Live) {
-                out.events.push_back(Event::Subscribed { topic: topic.clone() });
+            match &mut upstream.phase {
+                Phase::Live => out.events.push_back(Event::Subscribed { topic: topic.clone() }),
+                // It is confirmed with the history, as after a subscription.
+                Phase::Recovering(recovery) => recovery.begins_again(),
+                Phase::Queued(_) | Phase::Asked => {}
             }
             return;
         }
@@ -110,8 +118,13 @@ impl Subscriptions {
         }
         let number = self.number();
         self.queued.insert(number, topic.clone());
-        let upstream =
-            Upstream { phase: Phase::Queued(number), lingers: None, position: None, missed: false };
+        let upstream = Upstream {
+            phase: Phase::Queued(number),
+            lingers: None,
+            position: None,
+            missed: false,
+            is_fresh: true,
+        };
         self.topics.insert(topic.clone(), upstream);
     }
 
@@ -243,6 +256,7 @@ impl Subscriptions {
             }
         }
         (self.pending, self.held_bytes) = (0, 0);
+        self.unchecked.clear();
     }
 
     fn queue_again(&mut self, topic: &Topic) {
@@ -285,10 +299,35 @@ impl Subscriptions {
         }
     }
 
+    /// Compares the positions of up to `max` topics that were quiet since the last sweep, and answers whether others are left in this one.
+    pub(crate) fn check_positions(&mut self, max: usize, out: &mut Outbox) -> bool {
+        if self.unchecked.is_empty() {
+            self.unchecked = self.sorted();
+        }
+        let from = self.unchecked.len().saturating_sub(max);
+        for topic in self.unchecked.split_off(from) {
+            let Some(upstream) = self.topics.get_mut(&topic) else { continue };
+            let was_fresh = std::mem::replace(&mut upstream.is_fresh, false);
+            let is_live = matches!(upstream.phase, Phase::Live) && upstream.is_wanted();
+            if is_live && !was_fresh && upstream.position.is_some() {
+                self.fetch(&topic, out);
+            }
+        }
+        !self.unchecked.is_empty()
+    }
+
+    /// Fills a hole.
     fn recover(&mut self, topic: &Topic, out: &mut Outbox) {
+        if let Some(upstream) = self.topics.get_mut(topic) {
+            upstream.missed = true;
+            self.fetch(topic, out);
+        }
+    }
+
+    /// Asks for what comes behind the last message.
+    fn fetch(&mut self, topic: &Topic, out: &mut Outbox) {
         let Some(upstream) = self.topics.get_mut(topic) else { return };
-        upstream.missed = true;
-        upstream.phase = Phase::Recovering(Box::default());
+        upstream.phase = Phase::Recovering(Box::new(Recovery::continued()));
         self.pending += 1;
         out.recoveries.push((topic.clone(), upstream.position));
     }
@@ -345,7 +384,11 @@ impl Subscriptions {
             // Positions begin again, the epoch and the offset together.
             (upstream.missed, upstream.position) = (true, None);
         }
-        upstream.begin(topic, out);
+        if recovery.continues() {
+            upstream.report_missed(topic, out);
+        } else {
+            upstream.begin(topic, out);
+        }
         if let (Some(from), Some(newest)) = (upstream.position, history.newest) {
             for (offset, payload) in history.entries.into_iter().filter(|(offset, _)| *offset > from.offset) {
                 upstream.deliver(topic, payload, Some(Position { epoch: newest.epoch, offset }), out);
@@ -372,11 +415,15 @@ impl Upstream {
         }
     }
 
-    /// Messages are delivered from now on; a gap before them is reported first.
-    fn begin(&mut self, topic: &Topic, out: &mut Outbox) {
+    fn report_missed(&mut self, topic: &Topic, out: &mut Outbox) {
         if self.missed {
             self.gap(topic, out);
         }
+    }
+
+    /// Messages are delivered from now on; a gap before them is reported first.
+    fn begin(&mut self, topic: &Topic, out: &mut Outbox) {
+        self.report_missed(topic, out);
         if self.is_wanted() {
             out.events.push_back(Event::Subscribed { topic: topic.clone() });
         }
@@ -394,6 +441,7 @@ impl Upstream {
             }
         }
         self.position = position.or(self.position);
+        self.is_fresh = true;
         if self.is_wanted() {
             out.events.push_back(Event::Message { topic: topic.clone(), payload, position });
         }

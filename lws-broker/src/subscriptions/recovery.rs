@@ -11,9 +11,25 @@ pub(super) struct Recovery {
     bytes: usize,
     overflowed: bool,
     newest: Option<Position>,
+    /// The subscription works already: what is fetched fills a hole, or shows that there is none.
+    continues: bool,
 }
 
 impl Recovery {
+    /// That of a subscription that works already.
+    pub(super) fn continued() -> Self {
+        Self { continues: true, ..Self::default() }
+    }
+
+    /// Another subscriber waits for it.
+    pub(super) fn begins_again(&mut self) {
+        self.continues = false;
+    }
+
+    pub(super) fn continues(&self) -> bool {
+        self.continues
+    }
+
     /// Octets of the messages that wait.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

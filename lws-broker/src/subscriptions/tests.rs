@@ -174,9 +174,45 @@ fn a_hole_among_live_messages_is_recovered_and_a_repeat_is_dropped() {
     [1, 2, 2, 1, 5].iter().for_each(|offset| it.message("a", Some((7, *offset))));
     assert_eq!(it.events(), "S M1 M2");
     it.history("a", (7, 5), &[3, 4, 5]);
-    assert_eq!(it.events(), "S M3 M4 M5");
+    assert_eq!(it.events(), "M3 M4 M5");
     it.message("a", Some((9, 1)));
     assert_eq!(it.events(), "G M1", "the stream began again");
+}
+
+#[test]
+fn the_positions_of_quiet_topics_are_compared() {
+    let mut it = Fixture::new(Limits::default(), true);
+    for name in ["a", "b", "c"] {
+        it.subscribe(name);
+        it.confirm();
+        it.history(name, (7, 0), &[]);
+        it.message(name, Some((7, 1)));
+    }
+    it.events();
+    it.out.recoveries.clear();
+    let asked = |it: &mut Fixture| {
+        it.out.recoveries.drain(..).map(|(topic, _)| topic.as_str().to_owned()).collect::<String>()
+    };
+    assert!(it.subscriptions.check_positions(2, &mut it.out), "one is left");
+    assert!(!it.subscriptions.check_positions(2, &mut it.out));
+    assert_eq!(asked(&mut it), "", "each had a message");
+    it.message("b", Some((7, 2)));
+    assert!(!it.subscriptions.check_positions(9, &mut it.out));
+    assert_eq!((asked(&mut it).as_str(), it.events().as_str()), ("ac", "M2"));
+    it.history("a", (7, 1), &[]);
+    assert_eq!(it.events(), "", "nothing is missing");
+    it.message("c", Some((7, 3)));
+    it.history("c", (7, 3), &[2, 3]);
+    assert_eq!(it.events(), "M2 M3", "what was lost without a word");
+    it.message("a", Some((7, 2)));
+    assert_eq!(it.events(), "M2");
+    // One that comes meanwhile is confirmed behind it.
+    it.subscriptions.check_positions(9, &mut it.out);
+    it.subscriptions.check_positions(9, &mut it.out);
+    it.subscriptions.unsubscribe(at(0), &topic("c"));
+    it.subscribe("c");
+    it.history("c", (7, 3), &[]);
+    assert_eq!(it.events(), "S");
 }
 
 #[test]

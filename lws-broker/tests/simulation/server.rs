@@ -156,13 +156,14 @@ impl Server {
     }
 
     /// Octets of one process are lost on the way, without the end of a connection: a slow consumer that is reported.
-    pub(crate) fn lose(&mut self, process: u64, topic: &str) {
+    pub(crate) fn lose(&mut self, process: u64, topic: &str, silently: bool) {
         let Some(pipe) = self.pipes.get_mut(&process) else { return };
         let text = String::from_utf8_lossy(&pipe.to_client).into_owned();
         let prefix = format!("MESSAGE {topic} ");
         // What is in the middle of being received is not touched.
         let Some((first, rest)) = text.split_once('\n') else { return };
         let kept = rest.split_inclusive('\n').filter(|line| !line.starts_with(&prefix));
-        pipe.to_client = format!("{first}\n{}LOST {topic}\n", kept.collect::<String>()).into_bytes();
+        let report = if silently { String::new() } else { format!("LOST {topic}\n") };
+        pipe.to_client = format!("{first}\n{}{report}", kept.collect::<String>()).into_bytes();
     }
 }

@@ -47,6 +47,7 @@ struct Subscriber {
 }
 
 pub(crate) struct World {
+    mode: Mode,
     chance: Chance,
     now: Time,
     server: Server,
@@ -76,6 +77,7 @@ impl World {
             connect_timeout: Duration::from_secs(2),
             answer_timeout: Duration::from_secs(2),
             ping_interval: Duration::from_secs(3),
+            position_check: Some(Duration::from_secs(2)),
             limits,
             ..Options::default()
         };
@@ -88,6 +90,7 @@ impl World {
         };
         let topics = ["a", "b/1", "b/2", "c"].map(|name| Topic::new(name).expect("a name"));
         Self {
+            mode,
             now: Time::ZERO,
             server: Server::new(mode),
             processes: (0..3).map(process).collect(),
@@ -194,7 +197,9 @@ impl World {
             self.server.end_subscription(process, topic.as_str());
         }
         if self.chance.one_in(200) {
-            self.server.lose(process, topic.as_str());
+            // With history also without a word of the broker.
+            let silently = self.mode.history && self.chance.one_in(2);
+            self.server.lose(process, topic.as_str(), silently);
         }
     }
 

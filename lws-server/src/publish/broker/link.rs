@@ -22,17 +22,12 @@ impl BrokerLink {
         bridge.link.attempt == self.attempt && bridge.link.id.is_some()
     }
 
-    /// Writes what waits, and takes input or not.
-    fn advance(&self, cx: &mut Context<'_>, mut stream: RawStream<'_>) {
+    /// Writes what waits.
+    fn advance(&self, cx: &mut Context<'_>, stream: RawStream<'_>) {
         if !self.is_current() {
             return stream.abort();
         }
         let mut bridge = self.bridge.borrow_mut();
-        if bridge.remote.wants_read() {
-            stream.resume();
-        } else {
-            stream.pause();
-        }
         bridge.link.is_waiting = false;
         let output = bridge.remote.transmit();
         if output.is_empty() {
@@ -95,7 +90,7 @@ impl upstream::Handler for BrokerLink {
             Event::Raw { stream, chunk, end } => {
                 if self.is_current() {
                     self.bridge.borrow_mut().remote.receive(cx.now(), chunk);
-                    // First what has come, so that input is read on.
+                    // Delivered before more is read, so that no events pile up. Slow subscribers have their backlog.
                     cx.drive_broker();
                 }
                 if end {
@@ -110,7 +105,7 @@ impl upstream::Handler for BrokerLink {
                 }
                 cx.drive_broker();
             }
-            Event::Closed { .. } => self.ended(cx, ""),
+            Event::Closed { cause, .. } => self.ended(cx, cause.name()),
             _ => {}
         }
     }
