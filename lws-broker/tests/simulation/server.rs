@@ -121,7 +121,7 @@ impl Server {
         stream
     }
 
-    fn publish(&mut self, process: u64, topic: &str, payload: &str) {
+    pub(crate) fn publish(&mut self, process: u64, topic: &str, payload: &str) {
         let mode = self.mode;
         let stream = self.stream(topic);
         stream.offset += 1;

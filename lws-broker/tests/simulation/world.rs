@@ -108,10 +108,22 @@ impl World {
             self.step()?;
         }
         self.processes.iter_mut().for_each(|process| process.stalled_until = self.now);
+        if self.mode.history {
+            self.lose_the_last();
+        }
         for _ in 0..CALM_STEPS {
             self.step()?;
         }
         self.judge()
+    }
+
+    /// The last messages of all topics are lost without a word, and no other comes that would show it.
+    fn lose_the_last(&mut self) {
+        for topic in &self.topics {
+            (0..2).for_each(|_| self.server.publish(7, topic.as_str(), "last"));
+            (0..self.processes.len() as u64)
+                .for_each(|process| self.server.lose(process, topic.as_str(), true));
+        }
     }
 
     /// In the end everything is there, and what was lost has been reported.
