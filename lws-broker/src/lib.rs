@@ -41,8 +41,8 @@ pub trait Broker {
     /// Subscribes to a topic. Idempotent: the caller counts who is interested. Confirmed by [`Event::Subscribed`].
     fn subscribe(&mut self, now: Time, topic: &Topic);
 
-    /// The last subscriber of a topic has gone. The subscription lingers for a while before it ends; no messages to it are reported from now
-    /// on.
+    /// The last subscriber of a topic has gone. The subscription lingers for a while before it ends; no messages to it are reported from
+    /// now on.
     fn unsubscribe(&mut self, now: Time, topic: &Topic);
 
     /// Publishes to a topic. If it is subscribed to here, the message comes back once as an [`Event::Message`], in the order of the topic:

@@ -23,9 +23,9 @@ pub struct Options {
     pub answer_timeout: Duration,
     /// After this time without a word of the broker it is asked for one. Default 25 s.
     pub ping_interval: Duration,
-    /// How often the position of a topic is compared with the broker's if no message came meanwhile, so that a loss is found that
-    /// nothing else shows. Of brokers with history. Default 40 s; `None` is never. At most [`batch_topics_max`](Self::batch_topics_max) topics
-    /// are compared in a second, so that with many it takes longer.
+    /// How often the position of a topic is compared with the broker's if no message came meanwhile, so that a loss is found that nothing
+    /// else shows. Of brokers with history. Default 40 s; `None` is never. At most [`batch_topics_max`](Self::batch_topics_max) topics are
+    /// compared in a second, so that with many it takes longer.
     pub position_check: Option<Duration>,
     /// What may be kept.
     pub limits: Limits,

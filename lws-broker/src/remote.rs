@@ -26,8 +26,8 @@ pub enum TransportRequest {
 /// A client of a broker: one connection, which comes back by itself.
 ///
 /// The loop calls [`receive`](Self::receive) with what has come, sends what [`transmit`](Self::transmit) shows, and calls
-/// [`handle_timeout`](Self::handle_timeout) at [`next_timeout`](Self::next_timeout). After each call, and after those of [`Broker`], it drains
-/// [`poll_transport`](Self::poll_transport) and [`Broker::poll`], and looks at the output and the timeout again.
+/// [`handle_timeout`](Self::handle_timeout) at [`next_timeout`](Self::next_timeout). After each call, and after those of [`Broker`], it
+/// drains [`poll_transport`](Self::poll_transport) and [`Broker::poll`], and looks at the output and the timeout again.
 pub struct Remote {
     options: Options,
     protocol: Box<dyn Protocol>,

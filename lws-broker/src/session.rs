@@ -110,7 +110,8 @@ pub trait Session {
 /// What a broker offers on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
-    /// Publications of a connection come back on it if it subscribes to their topic. Otherwise [`Remote`](crate::Remote) delivers them here.
+    /// Publications of a connection come back on it if it subscribes to their topic. Otherwise [`Remote`](crate::Remote) delivers them
+    /// here.
     pub echo: bool,
     /// Messages have positions, and [`Session::recover`] finds earlier ones.
     pub history: bool,

@@ -1,8 +1,8 @@
 //! A chat with rooms that several processes share by a Redis server:
 //! `cargo run -p lws-server --features broker --example rooms_broker -- 127.0.0.1:7681 redis://127.0.0.1 2`.
 //!
-//! What somebody says at `/rooms/NAME` everybody in that room gets, in whichever process, the one who said it too. Lines that begin with `*`
-//! are the server's own.
+//! What somebody says at `/rooms/NAME` everybody in that room gets, in whichever process, the one who said it too. Lines that begin with
+//! `*` are the server's own.
 
 use lws_server::broker::redis::RedisOptions;
 use lws_server::broker::{BrokerOptions, Event};

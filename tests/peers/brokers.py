@@ -255,7 +255,8 @@ async def fan_out(process: subprocess.Popen, port: int) -> float:
     await asyncio.sleep(0.3)
 
     def spent() -> int:
-        return sum(int(Path(f"/proc/{process.pid}/task/{task}/schedstat").read_text().split()[0]) for task in os.listdir(f"/proc/{process.pid}/task"))
+        tasks = Path(f"/proc/{process.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
 
     best = float("inf")
     for turn in range(rounds):

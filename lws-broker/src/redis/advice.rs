@@ -20,7 +20,8 @@ const ERRORS: [(&str, Severity, &str); 18] = [
     (
         "NOPERM",
         Severity::Command,
-        "the ACL of the user lacks this command, channel or key: ACL SETUSER with +@pubsub, &prefix* and, for history, ~prefix* +@scripting +@stream +@hash",
+        "the ACL of the user lacks this command, channel or key: ACL SETUSER with +@pubsub, &prefix* and, \
+         for history, ~prefix* +@scripting +@stream +@hash",
     ),
     ("DENIED", Severity::Connection, "the server is in protected mode: set a password or bind it elsewhere"),
     (
@@ -33,7 +34,8 @@ const ERRORS: [(&str, Severity, &str); 18] = [
     (
         "MOVED",
         Severity::Connection,
-        "this topic belongs to another node of a cluster, which is tried next: if it happens again and again, topics lie in several slots, and the prefix needs a hash tag, as in {lws}/",
+        "this topic belongs to another node of a cluster, which is tried next: if it happens again and \
+         again, topics lie in several slots, and the prefix needs a hash tag, as in {lws}/",
     ),
     (
         "ASK",

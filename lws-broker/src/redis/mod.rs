@@ -52,8 +52,8 @@ pub struct HistoryOptions {
     pub messages: u32,
     /// How long after the last message they are kept. Default 5 min.
     pub ttl: Duration,
-    /// How long the epoch and the newest offset are kept, some 100 octets for each topic. Default 30 days, and not less than `ttl`: the first
-    /// message after a longer silence has a gap before it.
+    /// How long the epoch and the newest offset are kept, some 100 octets for each topic. Default 30 days, and not less than `ttl`: the
+    /// first message after a longer silence has a gap before it.
     pub epoch_ttl: Duration,
 }
 

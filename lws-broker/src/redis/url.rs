@@ -49,8 +49,9 @@ impl fmt::Display for RedisUrlError {
 impl std::error::Error for RedisUrlError {}
 
 impl RedisOptions {
-    /// Reads `redis://[[user]:password@]host[:port][/database][?parameters]`, `rediss://` with TLS, or `redis+unix://[[user]:password@]/path`.
-    /// Parameters are `prefix`, `name`, `sharded=yes`, `history` (messages of each topic) and `history-ttl` (seconds).
+    /// Reads `redis://[[user]:password@]host[:port][/database][?parameters]`, `rediss://` with TLS, or
+    /// `redis+unix://[[user]:password@]/path`. Parameters are `prefix`, `name`, `sharded=yes`, `history` (messages of each topic) and
+    /// `history-ttl` (seconds).
     ///
     /// # Errors
     /// It is no such URL.

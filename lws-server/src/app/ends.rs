@@ -118,9 +118,10 @@ impl App {
         self.state.counters.websockets = self.state.counters.websockets.saturating_sub(1);
         websocket.counters.websockets.subtract(1);
         self.state.topics.leave_all(&websocket.subscriptions);
-        #[cfg(feature = "broker")]
+        // No handler is called by it: a panic is still that of the route before.
+        let calling = self.state.calling;
         self.nowhere(cx).report_topics();
-        let _ = cx;
+        self.state.calling = calling;
     }
 
     /// The connection of some streams is over.

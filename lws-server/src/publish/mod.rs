@@ -182,6 +182,10 @@ impl Context<'_> {
         }
     }
 
+    /// There is no broker to report them to.
+    #[cfg(not(feature = "broker"))]
+    pub(crate) fn report_topics(&mut self) {}
+
     /// Subscribes the WebSocket that the call is about to a topic: from now on it gets what is published there, on whichever
     /// thread. Subscribing again changes nothing. The subscription ends with [`unsubscribe`](Self::unsubscribe) or the WebSocket.
     ///
@@ -194,7 +198,6 @@ impl Context<'_> {
         let id = self.id().ok_or(SubscribeError::NoWebSocket)?;
         let subscriptions = self.subscriptions.as_deref_mut().ok_or(SubscribeError::NoWebSocket)?;
         let subscribed = self.state.topics.subscribe(topic, id, subscriptions);
-        #[cfg(feature = "broker")]
         self.report_topics();
         subscribed
     }
@@ -205,7 +208,6 @@ impl Context<'_> {
         let subscriptions = self.subscriptions.as_deref_mut();
         let ended =
             subscriptions.is_some_and(|subscriptions| self.state.topics.unsubscribe(topic, subscriptions));
-        #[cfg(feature = "broker")]
         self.report_topics();
         ended
     }

@@ -113,8 +113,8 @@ fn text(text: &str) -> Broadcast {
     Broadcast::new(MessageKind::Text, text.to_owned())
 }
 
-/// Does what a text says: `+` subscribes, `-` unsubscribes, `!` publishes, `%` to all others, `=` in place of an earlier one, `.` in this process.
-/// Answers what came of it, behind a `<`.
+/// Does what a text says: `+` subscribes, `-` unsubscribes, `!` publishes, `%` to all others, `=` in place of an earlier one, `.` in this
+/// process. Answers what came of it, behind a `<`.
 struct Commands;
 
 impl Handler for Commands {

@@ -1,6 +1,6 @@
 //! The thread that owns the connection to the broker: who is subscribed to what, what waits, and what is delivered.
 
-use super::envelope::{Envelope, Origin};
+use super::envelope::{Envelope, PublicationId};
 use super::link::BrokerLink;
 use super::{BrokerOptions, BrokerShared, OnEvent, TopicChange};
 use crate::id::{LinkId, StreamId, TimerId};
@@ -17,7 +17,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Publications whose senders do not get them, on their way to the broker and back. With more the oldest is forgotten, whose sender gets it.
+/// Publications whose senders do not get them, on their way to the broker and back. With more the oldest is forgotten, whose sender gets
+/// it.
 const EXCEPTIONS_MAX: usize = 4_096;
 
 /// The broker, its connection, and the topics of all threads.
@@ -97,7 +98,7 @@ impl Bridge {
             if self.exceptions.len() > EXCEPTIONS_MAX {
                 self.exceptions.pop_first();
             }
-            Origin { process, number: self.published }
+            PublicationId { process, number: self.published }
         });
         let envelope = Envelope { message: publication.message, origin, key: publication.key };
         self.waiting.push_back((topic, envelope.encode(), reserved));

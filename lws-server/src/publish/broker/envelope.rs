@@ -12,14 +12,14 @@ use std::sync::Arc;
 pub(crate) struct Envelope {
     pub(crate) message: Broadcast,
     /// The publication of a process that does not get it in one place: at its sender.
-    pub(crate) origin: Option<Origin>,
+    pub(crate) origin: Option<PublicationId>,
     /// It takes the place of an earlier message with the same key.
     pub(crate) key: Option<Arc<str>>,
 }
 
 /// One publication of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Origin {
+pub(crate) struct PublicationId {
     /// The process: chosen at random at its start.
     pub(crate) process: u64,
     /// Counted by it.
@@ -52,7 +52,7 @@ impl Envelope {
         let mut octets = Vec::with_capacity(HEAD_BYTES_MAX + content.len());
         octets.extend_from_slice(&MARKER);
         octets.push(flag(binary, BINARY) | flag(self.origin.is_some(), ORIGIN) | flag(key.is_some(), KEY));
-        if let Some(Origin { process, number }) = self.origin {
+        if let Some(PublicationId { process, number }) = self.origin {
             octets.extend_from_slice(&process.to_be_bytes());
             octets.extend_from_slice(&number.to_be_bytes());
         }
@@ -81,8 +81,10 @@ impl Envelope {
         if flags & ORIGIN != 0 {
             let (process, after) = rest.split_first_chunk()?;
             let (number, after) = after.split_first_chunk()?;
-            origin =
-                Some(Origin { process: u64::from_be_bytes(*process), number: u64::from_be_bytes(*number) });
+            origin = Some(PublicationId {
+                process: u64::from_be_bytes(*process),
+                number: u64::from_be_bytes(*number),
+            });
             rest = after;
         }
         let mut key = None;
@@ -105,7 +107,7 @@ mod tests {
     use super::*;
 
     fn envelope(kind: MessageKind, content: &'static [u8], origin: bool, key: Option<&str>) -> Envelope {
-        let origin = origin.then_some(Origin { process: u64::MAX, number: 7 });
+        let origin = origin.then_some(PublicationId { process: u64::MAX, number: 7 });
         Envelope { message: Broadcast::new(kind, content), origin, key: key.map(Into::into) }
     }
 
