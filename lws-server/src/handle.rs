@@ -101,7 +101,7 @@ impl Handle {
     /// # Errors
     /// No message can be published to a topic of this name; otherwise as [`publish`](Self::publish).
     pub fn publish_topic(&self, topic: &str, message: &Broadcast) -> Result<(), PublishError> {
-        self.0.publish(Publication::to_topic(topic, message, None, None)?, None)
+        self.0.publish_everywhere(Publication::to_topic(topic, message, None, None)?)
     }
 
     /// Sends a message to every subscriber of a topic, in place of an earlier one with the same `key`: see
@@ -110,7 +110,7 @@ impl Handle {
     /// # Errors
     /// As [`publish_topic`](Self::publish_topic).
     pub fn publish_latest(&self, topic: &str, key: &str, message: &Broadcast) -> Result<(), PublishError> {
-        self.0.publish(Publication::to_topic(topic, message, None, Some(key))?, None)
+        self.0.publish_everywhere(Publication::to_topic(topic, message, None, Some(key))?)
     }
 
     /// Sends a message on the threads that have missed it when it was published.

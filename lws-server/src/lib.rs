@@ -88,6 +88,8 @@ pub use lws_proto::{
 #[cfg(feature = "record")]
 #[doc(inline)]
 pub use lws_record as record;
+#[cfg(feature = "broker")]
+pub use publish::broker;
 pub use publish::topics::SubscribeError;
 pub use publish::{Missed, PublishError};
 pub use route::endpoint::Endpoint;
@@ -125,6 +127,10 @@ mod guide_first_server {}
 #[cfg(all(doctest, feature = "full"))]
 #[doc = include_str!("../../docs/guide/rooms.md")]
 mod guide_rooms {}
+
+#[cfg(all(doctest, feature = "broker"))]
+#[doc = include_str!("../../docs/scale.md")]
+mod scale {}
 
 #[cfg(all(doctest, feature = "full"))]
 #[doc = include_str!("../../docs/guide/authentication.md")]

@@ -31,6 +31,8 @@ LOOPS+=,lwsws/uring
 LOOPS+=,lws-server/full,lws-server/fuzz,lws-server/tracing,lwsws/acme,lwsws/tracing
 # And the door of the C interface for the conformance kit.
 LOOPS+=,lws-ffi/conformance
+# The oracle of brokers' tests.
+LOOPS+=,lws-broker/testing,lws-server/broker
 export LOOPS
 
 # Builds the examples of all crates, as the step `tests` does.

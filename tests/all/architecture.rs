@@ -432,7 +432,7 @@ fn dependencies(manifest: &str) -> Vec<&str> {
 /// From the bottom to the top. A crate depends on those above its own line only.
 const FLOORS: [&[&str]; 7] = [
     &["lws-proto"],
-    &["lws-record", "lws-files", "lws-config", "lws-acme", "lws-loop-external"],
+    &["lws-record", "lws-broker", "lws-files", "lws-config", "lws-acme", "lws-loop-external"],
     &["lws-loop-poll", "lws-loop-uring", "lws-loop-uv", "lws-tls"],
     &["lws-loop-conformance", "lws-client"],
     &["lws-server"],

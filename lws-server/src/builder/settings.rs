@@ -257,6 +257,13 @@ impl Builder {
         self
     }
 
+    /// Shares topics with other processes by a broker: see [`broker`](crate::broker).
+    #[cfg(feature = "broker")]
+    pub fn broker(mut self, broker: crate::broker::BrokerOptions) -> Self {
+        self.options.broker = Some(broker);
+        self
+    }
+
     /// How long what is going on may take to end after [`Handle::drain`](crate::Handle::drain). Default 10 s.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.options.drain_timeout = timeout;

@@ -1,5 +1,7 @@
 //! Publishing to routes and topics, and subscribing to them.
 
+#[cfg(feature = "broker")]
+pub mod broker;
 pub(crate) mod topics;
 
 use crate::Context;
@@ -24,6 +26,9 @@ pub enum PublishError {
     /// all others do. [`Handle::publish_again`](crate::Handle::publish_again) tries the former only, so that no WebSocket gets it
     /// twice.
     Missed(Missed),
+    /// The broker that has the topic takes no more at the moment, or not a message as large: nothing of it is kept.
+    #[cfg(feature = "broker")]
+    Broker(lws_broker::Full),
     /// The server has gone.
     Gone,
 }
@@ -36,6 +41,8 @@ impl fmt::Display for PublishError {
             Self::Missed(missed) => {
                 write!(f, "{} threads have too much on its way already", missed.threads.len())
             }
+            #[cfg(feature = "broker")]
+            Self::Broker(full) => write!(f, "for the broker of the topic: {full}"),
             Self::Gone => f.write_str("the server has gone"),
         }
     }
@@ -58,6 +65,16 @@ impl Missed {
 }
 
 impl Group<Command> {
+    /// Publishes on all threads, or at the broker that has the topic.
+    pub(crate) fn publish_everywhere(&self, publication: Publication) -> Result<(), PublishError> {
+        #[cfg(feature = "broker")]
+        let publication = match self.publish_upstream(publication) {
+            Ok(published) => return published,
+            Err(publication) => publication,
+        };
+        self.publish(publication, None)
+    }
+
     /// Publishes on all threads but `here`.
     pub(crate) fn publish(&self, publication: Publication, here: Option<u16>) -> Result<(), PublishError> {
         if self.shards.count() == 1 && here.is_some() {
@@ -71,7 +88,7 @@ impl Group<Command> {
         self.publish_on(&missed.publication, missed.threads.iter().copied())
     }
 
-    fn publish_on(
+    pub(crate) fn publish_on(
         &self,
         publication: &Arc<Publication>,
         threads: impl Iterator<Item = u16>,
@@ -141,6 +158,15 @@ impl Context<'_> {
     }
 
     fn publish_everywhere(&mut self, publication: Publication) -> Result<(), PublishError> {
+        #[cfg(feature = "broker")]
+        let publication = match self.state.group.publish_upstream(publication) {
+            Ok(published) => return published,
+            Err(publication) => publication,
+        };
+        self.publish_in_process(publication)
+    }
+
+    fn publish_in_process(&mut self, publication: Publication) -> Result<(), PublishError> {
         self.publish_here(&publication);
         self.state.group.publish(publication, Some(self.state.shard))
     }
@@ -156,6 +182,10 @@ impl Context<'_> {
         }
     }
 
+    /// There is no broker to report them to.
+    #[cfg(not(feature = "broker"))]
+    pub(crate) fn report_topics(&mut self) {}
+
     /// Subscribes the WebSocket that the call is about to a topic: from now on it gets what is published there, on whichever
     /// thread. Subscribing again changes nothing. The subscription ends with [`unsubscribe`](Self::unsubscribe) or the WebSocket.
     ///
@@ -167,14 +197,19 @@ impl Context<'_> {
     pub fn subscribe(&mut self, topic: &str) -> Result<(), SubscribeError> {
         let id = self.id().ok_or(SubscribeError::NoWebSocket)?;
         let subscriptions = self.subscriptions.as_deref_mut().ok_or(SubscribeError::NoWebSocket)?;
-        self.state.topics.subscribe(topic, id, subscriptions)
+        let subscribed = self.state.topics.subscribe(topic, id, subscriptions);
+        self.report_topics();
+        subscribed
     }
 
     /// Ends the subscription of the WebSocket that the call is about to the topic of this name. Answers whether there was one.
     /// What was published before and has not been sent is not sent any more.
     pub fn unsubscribe(&mut self, topic: &str) -> bool {
         let subscriptions = self.subscriptions.as_deref_mut();
-        subscriptions.is_some_and(|subscriptions| self.state.topics.unsubscribe(topic, subscriptions))
+        let ended =
+            subscriptions.is_some_and(|subscriptions| self.state.topics.unsubscribe(topic, subscriptions));
+        self.report_topics();
+        ended
     }
 
     /// Sends a message to all subscribers of a topic, on all threads. Without subscribers it goes nowhere. Messages of one thread

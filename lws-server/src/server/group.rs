@@ -30,6 +30,9 @@ pub(crate) struct Group<M> {
     pub(crate) peers: Option<Arc<Peers>>,
     /// What the threads count of each site.
     pub(crate) site_counters: SiteRegistry,
+    /// The broker that some topics are shared by.
+    #[cfg(feature = "broker")]
+    pub(crate) broker: Option<crate::publish::broker::BrokerShared>,
 }
 
 /// The sites and routes by their numbers, which are the same everywhere and are not used again.
@@ -125,7 +128,18 @@ impl<M> Group<M> {
         let (pools, peers) = (Pools::new(options), Peers::new(&options.peers));
         let drain_timeout = options.drain_timeout;
         let (registry, site_counters) = (RwLock::default(), SiteRegistry::default());
-        Self { shards, drain_timeout, held, registry, inboxes, pools, peers, site_counters }
+        Self {
+            shards,
+            drain_timeout,
+            held,
+            registry,
+            inboxes,
+            pools,
+            peers,
+            site_counters,
+            #[cfg(feature = "broker")]
+            broker: options.broker.as_ref().map(crate::publish::broker::BrokerShared::new),
+        }
     }
 
     fn inbox(&self, shard: u16) -> Option<&Inbox<M>> {
@@ -234,6 +248,15 @@ impl<M> Group<M> {
                 handle.wake();
                 true
             }
+        }
+    }
+
+    /// Sends a message that must not be lost, behind all others that are sent by this call.
+    #[cfg(feature = "broker")]
+    pub(crate) fn send_in_order(&self, shard: u16, message: M) {
+        if let (Some(inbox), Some(handle)) = (self.inbox(shard), self.shards.handle(shard)) {
+            inbox.overflow.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+            handle.wake();
         }
     }
 

@@ -37,6 +37,9 @@ pub struct ServerOptions {
     /// The client of each thread.
     #[cfg(feature = "client")]
     pub client: crate::client::Options,
+    /// The broker by which processes share topics. Default `None`: topics are of this process.
+    #[cfg(feature = "broker")]
+    pub broker: Option<crate::publish::broker::BrokerOptions>,
     /// Where records of connections are written.
     #[cfg(feature = "record")]
     pub recorder: Option<std::sync::Arc<lws_record::Folder>>,
@@ -61,6 +64,8 @@ impl Default for ServerOptions {
             inherited: Inherited::default(),
             #[cfg(feature = "client")]
             client: crate::client::Options::default(),
+            #[cfg(feature = "broker")]
+            broker: None,
             #[cfg(feature = "record")]
             recorder: None,
         }

@@ -30,6 +30,8 @@ use std::io;
 use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::sync::Arc;
+#[cfg(feature = "broker")]
+use std::time::Duration;
 use std::time::Instant;
 
 /// A server of `count` threads, which listens and does not run yet. `describe` describes the other ones.
@@ -102,6 +104,8 @@ fn first_service(
     let Description { sites, options, observers } = description;
     let orders: Vec<Vec<usize>> =
         sites.iter().map(|site| site.settings.listen.iter().map(|listen| listen.order).collect()).collect();
+    #[cfg(feature = "broker")]
+    let broker = options.broker.clone();
     let app = app(&sites, options, observers, shard.index(), group);
     let mut driver = Driver::sharded(app, shard);
     let (first, bound) = driver.with(Time::ZERO, |app, cx| {
@@ -111,6 +115,11 @@ fn first_service(
             first.push(app.nowhere(cx).prepare(&mut prepared, site, None)?);
         }
         let bound = app.nowhere(cx).commit(prepared, None, || {})?;
+        // In the first turn, when there is a time.
+        #[cfg(feature = "broker")]
+        if let Some(broker) = broker {
+            app.nowhere(cx).after(Duration::ZERO, move |cx| cx.start_broker(&broker));
+        }
         Ok::<_, io::Error>((first, bound))
     })?;
     let addresses = addresses(&bound, &orders);
@@ -139,6 +148,8 @@ fn app(
 ) -> App {
     let files_max = options.files_max(group.shards.count());
     let topics = Topics::new(observers.topic_backlog.take(), options.subscriptions_max);
+    #[cfg(feature = "broker")]
+    let topics = topics.shared_by(Arc::clone(group));
     let limits = sites.first().map(|site| site.settings.limits.clone()).unwrap_or_default();
     let (wall_clock, held) = (WallClock::default(), group.held.share());
     let outgoing = Arc::new(Config { limits, expect: Expect::Raw, wall_clock, held, ..Config::default() });
@@ -165,6 +176,8 @@ fn app(
         calling: RouteId::NONE,
         #[cfg(feature = "client")]
         client: crate::client::Host::new(options.client, group.held.share()),
+        #[cfg(feature = "broker")]
+        broker: None,
         outgoing,
     };
     App {

@@ -69,6 +69,9 @@ pub(crate) struct ThreadState {
     /// What asks other servers.
     #[cfg(feature = "client")]
     pub(crate) client: crate::client::Host,
+    /// The connection to the broker, on the first thread.
+    #[cfg(feature = "broker")]
+    pub(crate) broker: crate::publish::broker::ThreadBroker,
     /// What the engine is to do on outgoing connections and adopted streams.
     pub(crate) outgoing: Arc<Config>,
 }

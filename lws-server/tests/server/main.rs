@@ -1,6 +1,8 @@
 //! Servers on the built-in loop, asked by a client that speaks octets.
 
 mod auth;
+#[cfg(feature = "broker")]
+mod broker;
 #[cfg(feature = "client")]
 mod client;
 mod common;

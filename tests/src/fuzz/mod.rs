@@ -13,6 +13,7 @@ mod http2_differential;
 mod http2_pieces;
 mod operations;
 mod proxy_lines;
+mod resp;
 mod tls_records;
 mod ws_deflate;
 mod ws_frames;
@@ -24,6 +25,7 @@ pub use http2_acceptance::http2_acceptance;
 pub use http2_differential::http2_differential;
 pub use operations::operations;
 pub use proxy_lines::proxy_lines;
+pub use resp::resp;
 pub use tls_records::records;
 pub use ws_deflate::{deflate_frames, extensions};
 pub use ws_frames::frames;
@@ -51,7 +53,7 @@ pub enum Input {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 21] = [
     Target { name: "http1_request", body: request, input: Input::Octets, made: 1_500 },
     Target { name: "http1_response", body: response, input: Input::Octets, made: 1_500 },
     Target { name: "chunked", body: chunked, input: Input::Octets, made: 1_500 },
@@ -65,6 +67,7 @@ pub const TARGETS: [Target; 20] = [
     Target { name: "hpack", body: hpack, input: Input::Octets, made: 1_500 },
     Target { name: "operations", body: operations, input: Input::Choices, made: 4_000 },
     Target { name: "proxy_lines", body: proxy_lines, input: Input::Octets, made: 1_500 },
+    Target { name: "resp", body: resp, input: Input::Octets, made: 1_500 },
     Target { name: "tls_records", body: records, input: Input::Octets, made: 1_500 },
     Target { name: "file_paths", body: lws_files::fuzz::paths, input: Input::Octets, made: 1_500 },
     Target { name: "file_ranges", body: lws_files::fuzz::ranges, input: Input::Octets, made: 1_500 },

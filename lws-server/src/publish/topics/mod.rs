@@ -6,6 +6,12 @@
 pub(crate) mod log;
 
 use crate::id::{RouteId, StreamId};
+#[cfg(feature = "broker")]
+use crate::publish::broker::TopicChange;
+#[cfg(feature = "broker")]
+use crate::server::group::Group;
+#[cfg(feature = "broker")]
+use crate::thread::command::Command;
 use crate::ws::{Broadcast, Prepared};
 pub use log::{Backlog, LagPolicy};
 pub(crate) use log::{NewMessage, TopicLog};
@@ -107,6 +113,8 @@ pub enum SubscribeError {
     TooMany,
     /// The call is not about a WebSocket.
     NoWebSocket,
+    /// The pattern may stand for topics that a broker has: only whole names can be subscribed to there.
+    Pattern,
 }
 
 impl fmt::Display for SubscribeError {
@@ -114,6 +122,7 @@ impl fmt::Display for SubscribeError {
         f.write_str(match self {
             Self::Name => "no topic can have this name",
             Self::TooMany => "the stream has as many subscriptions as it may have",
+            Self::Pattern => "topics of a broker have no patterns",
             Self::NoWebSocket => "only a WebSocket can subscribe",
         })
     }
@@ -150,6 +159,33 @@ pub(crate) struct Topics<I = StreamId> {
     patterns: Vec<TopicIndex>,
     backlog: BacklogOf,
     subscriptions_max: usize,
+    #[cfg(feature = "broker")]
+    shared: SharedTopics,
+}
+
+/// Which topics a broker has, and which of them have changed.
+#[cfg(feature = "broker")]
+#[derive(Default)]
+struct SharedTopics {
+    /// Whether it has topics of this name or pattern. `None` without a broker.
+    has: Option<Rc<HasTopic>>,
+    changes: Vec<TopicChange>,
+}
+
+#[cfg(feature = "broker")]
+type HasTopic = dyn Fn(&str, NameKind) -> bool;
+
+#[cfg(feature = "broker")]
+impl SharedTopics {
+    fn has(&self, name: &str, kind: NameKind) -> bool {
+        self.has.as_ref().is_some_and(|has| has(name, kind))
+    }
+
+    fn note(&mut self, name: &str, is_subscribed: bool) {
+        if self.has(name, NameKind::Literal) {
+            self.changes.push(TopicChange { name: name.into(), is_subscribed });
+        }
+    }
 }
 
 /// The backlog of a topic, by its name.
@@ -189,7 +225,29 @@ impl<I: Copy + PartialEq> Topics<I> {
             patterns: Vec::new(),
             backlog: backlog.unwrap_or_else(|| Rc::new(|_| Backlog::default())),
             subscriptions_max,
+            #[cfg(feature = "broker")]
+            shared: SharedTopics::default(),
         }
+    }
+
+    /// Notes the changes of topics that the broker has, if there is one.
+    #[cfg(feature = "broker")]
+    pub(crate) fn shared_by(mut self, group: Arc<Group<Command>>) -> Self {
+        if group.broker.is_some() {
+            self.shared.has = Some(Rc::new(move |name, kind| {
+                group.broker.as_ref().is_some_and(|broker| match kind {
+                    NameKind::Literal => broker.covers(name),
+                    NameKind::Pattern => broker.meets(name),
+                })
+            }));
+        }
+        self
+    }
+
+    /// Takes the topics of the broker that have got their first subscriber or lost their last.
+    #[cfg(feature = "broker")]
+    pub(crate) fn take_changes(&mut self) -> Vec<TopicChange> {
+        std::mem::take(&mut self.shared.changes)
     }
 
     /// Adds a route, to whose topic its WebSockets will belong.
@@ -243,6 +301,10 @@ impl<I: Copy + PartialEq> Topics<I> {
         subscriptions: &mut Subscriptions,
     ) -> Result<(), SubscribeError> {
         let kind = NameKind::of(name).ok_or(SubscribeError::Name)?;
+        #[cfg(feature = "broker")]
+        if kind == NameKind::Pattern && self.shared.has(name, kind) {
+            return Err(SubscribeError::Pattern);
+        }
         if self.names.get(name).is_some_and(|topic| subscriptions.of(*topic).is_some()) {
             return Ok(());
         }
@@ -262,12 +324,16 @@ impl<I: Copy + PartialEq> Topics<I> {
     }
 
     fn create(&mut self, name: &str, kind: NameKind) -> TopicIndex {
-        let name: Rc<str> = name.into();
-        let log = TopicLog::new((self.backlog)(&name));
-        let index = self.insert(Topic { name: TopicName::Named(Rc::clone(&name)), log });
-        self.names.insert(name, index);
-        if kind == NameKind::Pattern {
-            self.patterns.push(index);
+        let key: Rc<str> = name.into();
+        let log = TopicLog::new((self.backlog)(name));
+        let index = self.insert(Topic { name: TopicName::Named(Rc::clone(&key)), log });
+        self.names.insert(key, index);
+        match kind {
+            NameKind::Pattern => self.patterns.push(index),
+            #[cfg(feature = "broker")]
+            NameKind::Literal => self.shared.note(name, true),
+            #[cfg(not(feature = "broker"))]
+            NameKind::Literal => {}
         }
         index
     }
@@ -322,6 +388,8 @@ impl<I: Copy + PartialEq> Topics<I> {
             TopicName::Named(name) => {
                 self.names.remove(name);
                 self.patterns.retain(|pattern| *pattern != index);
+                #[cfg(feature = "broker")]
+                self.shared.note(name, false);
             }
         }
         self.topics[index as usize] = None;

@@ -1,0 +1,222 @@
+//! The URL of a server, with everything that is to be said about it.
+
+use super::{HistoryOptions, RedisOptions};
+use crate::{Endpoint, Security};
+use std::fmt;
+use std::time::Duration;
+
+/// Why a text is no URL of a Redis server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RedisUrlError {
+    /// The scheme is none of `redis`, `rediss`, `redis+unix` and `unix`.
+    Scheme,
+    /// Servers are to be found by Sentinel or in a cluster, which is not supported.
+    Discovery,
+    /// There is no host, or no path of a socket.
+    Host,
+    /// The port is no number up to 65535.
+    Port,
+    /// What follows the host is no number of a database.
+    Database,
+    /// A `%` is not followed by two hexadecimal digits, or they make no UTF-8.
+    Percent,
+    /// This parameter is not known, or its value is none.
+    Parameter(String),
+}
+
+impl fmt::Display for RedisUrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scheme => {
+                f.write_str("a URL begins with redis://, rediss:// (TLS), or redis+unix:// and a path")
+            }
+            Self::Discovery => {
+                f.write_str("Sentinel and cluster discovery are not supported: name the primary")
+            }
+            Self::Host => f.write_str("the URL names no host and no socket"),
+            Self::Port => f.write_str("the port is no number from 1 to 65535"),
+            Self::Database => f.write_str("the database is no number"),
+            Self::Percent => f.write_str("a % is not followed by two hexadecimal digits of UTF-8"),
+            Self::Parameter(name) => write!(
+                f,
+                "parameter {name}: known are prefix, name, sharded=yes, history (messages) and history-ttl (seconds)"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for RedisUrlError {}
+
+impl RedisOptions {
+    /// Reads `redis://[[user]:password@]host[:port][/database][?parameters]`, `rediss://` with TLS, or
+    /// `redis+unix://[[user]:password@]/path`. Parameters are `prefix`, `name`, `sharded=yes`, `history` (messages of each topic) and
+    /// `history-ttl` (seconds).
+    ///
+    /// # Errors
+    /// It is no such URL.
+    ///
+    /// ```
+    /// use lws_broker::redis::RedisOptions;
+    ///
+    /// let options = RedisOptions::from_url("rediss://app:s%2Fecret@db.example/1?prefix=chat/&history=100")?;
+    /// assert_eq!(options.password.as_deref(), Some("s/ecret"));
+    /// assert_eq!(options.history.map(|history| history.messages), Some(100));
+    /// # Ok::<(), lws_broker::redis::RedisUrlError>(())
+    /// ```
+    pub fn from_url(url: &str) -> Result<Self, RedisUrlError> {
+        let (scheme, rest) = url.split_once("://").ok_or(RedisUrlError::Scheme)?;
+        let (rest, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+        let authority_end = rest.find('/').unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(authority_end);
+        let (credentials, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let mut options = match scheme {
+            "redis" => Self::new(tcp(host, Security::Plain)?),
+            "rediss" => Self::new(tcp(host, Security::Tls)?),
+            "redis+unix" | "unix" if host.is_empty() && path.len() > 1 => {
+                Self::new(Endpoint::Unix(decoded(path)?.into()))
+            }
+            "redis+unix" | "unix" => return Err(RedisUrlError::Host),
+            "redis+sentinel" | "redis-sentinel" | "redis+cluster" | "redis-cluster" => {
+                return Err(RedisUrlError::Discovery);
+            }
+            _ => return Err(RedisUrlError::Scheme),
+        };
+        options.credentials(credentials)?;
+        if scheme.starts_with("redis") && !scheme.ends_with("unix") && path.len() > 1 {
+            options.database = path[1..].parse().map_err(|_| RedisUrlError::Database)?;
+        }
+        parameters.split('&').filter(|it| !it.is_empty()).try_for_each(|it| options.parameter(it))?;
+        Ok(options)
+    }
+
+    fn credentials(&mut self, credentials: &str) -> Result<(), RedisUrlError> {
+        let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
+        self.user = if user.is_empty() { None } else { Some(decoded(user)?) };
+        self.password = if password.is_empty() { None } else { Some(decoded(password)?) };
+        Ok(())
+    }
+
+    fn parameter(&mut self, parameter: &str) -> Result<(), RedisUrlError> {
+        let wrong = || RedisUrlError::Parameter(parameter.chars().take(100).collect());
+        let (name, value) = parameter.split_once('=').ok_or_else(wrong)?;
+        let value = decoded(value)?;
+        match name {
+            "prefix" if !value.contains(char::is_control) && value.len() <= 256 => self.prefix = value,
+            "name" if value.bytes().all(|octet| octet.is_ascii_graphic()) => self.client_name = value,
+            "sharded" if value == "yes" => self.sharded = true,
+            "history" => {
+                let messages = value.parse().ok().filter(|messages| *messages > 0).ok_or_else(wrong)?;
+                self.history.get_or_insert_default().messages = messages;
+            }
+            "history-ttl" => {
+                let seconds = value.parse().ok().filter(|seconds| *seconds > 0).ok_or_else(wrong)?;
+                self.history.get_or_insert_with(HistoryOptions::default).ttl = Duration::from_secs(seconds);
+            }
+            _ => return Err(wrong()),
+        }
+        Ok(())
+    }
+}
+
+/// `host[:port]`, where the host may be an address of IPv6 in brackets.
+fn tcp(authority: &str, tls: Security) -> Result<Endpoint, RedisUrlError> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']').ok_or(RedisUrlError::Host)?;
+            (host, rest.strip_prefix(':').or(if rest.is_empty() { None } else { Some("") }))
+        }
+        None => match authority.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        },
+    };
+    if host.is_empty() || host.len() > 255 {
+        return Err(RedisUrlError::Host);
+    }
+    let port = match port {
+        None => 6379,
+        Some(digits) if digits.bytes().all(|octet| octet.is_ascii_digit()) => {
+            digits.parse().ok().filter(|port| *port > 0).ok_or(RedisUrlError::Port)?
+        }
+        Some(_) => return Err(RedisUrlError::Port),
+    };
+    Ok(Endpoint::Tcp { host: decoded(host)?, port, tls })
+}
+
+/// A text without its percent encoding.
+fn decoded(text: &str) -> Result<String, RedisUrlError> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        if first != b'%' {
+            octets.push(first);
+            continue;
+        }
+        let digit = |at: usize| after.get(at).and_then(|digit| char::from(*digit).to_digit(16));
+        let (Some(high), Some(low)) = (digit(0), digit(1)) else { return Err(RedisUrlError::Percent) };
+        octets.push((high * 16 + low) as u8);
+        rest = after.get(2..).unwrap_or_default();
+    }
+    String::from_utf8(octets).map_err(|_| RedisUrlError::Percent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_says_where_and_who_and_how() {
+        let at = |host: &str, port, tls| Endpoint::Tcp { host: host.into(), port, tls };
+        for (url, endpoint, user, password, database) in [
+            ("redis://localhost", at("localhost", 6379, Security::Plain), None, None, 0),
+            ("redis://:p@h:7000/3", at("h", 7000, Security::Plain), None, Some("p"), 3),
+            ("rediss://u:p%40q@h/", at("h", 6379, Security::Tls), Some("u"), Some("p@q"), 0),
+            ("redis://[::1]:7000", at("::1", 7000, Security::Plain), None, None, 0),
+            ("redis://[::1]", at("::1", 6379, Security::Plain), None, None, 0),
+            ("redis+unix:///run/redis.sock", Endpoint::Unix("/run/redis.sock".into()), None, None, 0),
+            ("unix://:p@/a%20b", Endpoint::Unix("/a b".into()), None, Some("p"), 0),
+        ] {
+            let options = RedisOptions::from_url(url).expect(url);
+            assert_eq!(options.endpoint, endpoint, "{url}");
+            let found = (options.user.as_deref(), options.password.as_deref(), options.database);
+            assert_eq!(found, (user, password, database), "{url}");
+        }
+        let options = RedisOptions::from_url("redis://h?prefix=%7Bx%7D/&sharded=yes&history-ttl=60&name=web");
+        let options = options.expect("parameters");
+        assert_eq!(
+            (options.prefix.as_str(), options.sharded, options.client_name.as_str()),
+            ("{x}/", true, "web")
+        );
+        assert_eq!(options.history.map(|it| it.ttl), Some(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn what_is_no_url_says_why() {
+        use RedisUrlError::{Database, Discovery, Host, Percent, Port, Scheme};
+        let parameter = |text: &str| RedisUrlError::Parameter(text.into());
+        for (url, expected) in [
+            ("localhost:6379", Scheme),
+            ("http://h", Scheme),
+            ("redis+sentinel://h/primary", Discovery),
+            ("redis://", Host),
+            ("redis://:p@", Host),
+            ("redis+unix://h/x", Host),
+            ("redis+unix://", Host),
+            ("redis://h:", Port),
+            ("redis://h:+1", Port),
+            ("redis://h:65536", Port),
+            ("redis://[::1]x", Port),
+            ("redis://h/one", Database),
+            ("redis://:%zz@h", Percent),
+            ("redis://:%f@h", Percent),
+            ("redis://h?x=1", parameter("x=1")),
+            ("redis://h?history=0", parameter("history=0")),
+            ("redis://h?sharded=no", parameter("sharded=no")),
+            ("redis://h?prefix=%0a", parameter("prefix=%0a")),
+        ] {
+            assert_eq!(RedisOptions::from_url(url).err(), Some(expected), "{url}");
+        }
+    }
+}

@@ -1,0 +1,458 @@
+//! The subscriptions of a process at its broker: one per topic, whatever the protocol.
+//!
+//! Decides what to subscribe to and when, which messages are delivered, and where a gap is. Knows no connection and no session:
+//! what it wants of them it puts into an [`Outbox`].
+
+mod recovery;
+#[cfg(test)]
+mod tests;
+
+use crate::options::{Limits, Options};
+use crate::session::History;
+use crate::{Bytes, Cause, Event, Position, Time, Topic};
+use recovery::Recovery;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+/// What becomes of calls: events for the application, and histories to ask the broker for.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) recoveries: Vec<(Topic, Option<Position>)>,
+}
+
+/// The subscriptions of a process.
+pub(crate) struct Subscriptions {
+    topics: HashMap<Topic, Upstream>,
+    /// Topics in [`Phase::Queued`], by their number: first come, first served.
+    queued: BTreeMap<u64, Topic>,
+    /// Topics without subscribers, by the end of their linger.
+    lingering: BTreeMap<(Time, u64), Topic>,
+    next_number: u64,
+    /// Topics in [`Phase::Asked`] or [`Phase::Recovering`].
+    pending: usize,
+    /// Octets of the messages that wait for history.
+    held_bytes: usize,
+    /// Topics whose positions are still to be compared in this sweep.
+    unchecked: Vec<Topic>,
+    linger: Duration,
+    limits: Limits,
+}
+
+/// The subscription of one topic.
+struct Upstream {
+    phase: Phase,
+    /// Its key in `lingering`. `None` while there are subscribers.
+    lingers: Option<(Time, u64)>,
+    /// That of the last message that was delivered, or after which the subscription began.
+    position: Option<Position>,
+    /// A message may have been missed since then.
+    missed: bool,
+    /// A message has come, or the position was compared, since the last sweep.
+    is_fresh: bool,
+}
+
+/// How far a subscription is.
+enum Phase {
+    /// To be asked for, with this number in the queue.
+    Queued(u64),
+    /// Asked for, and not confirmed. What comes is of an earlier subscription.
+    Asked,
+    /// Confirmed; messages wait until history has filled in what is before them.
+    Recovering(Box<Recovery>),
+    /// Messages are delivered.
+    Live,
+}
+
+impl Subscriptions {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self {
+            topics: HashMap::new(),
+            queued: BTreeMap::new(),
+            lingering: BTreeMap::new(),
+            next_number: 0,
+            pending: 0,
+            held_bytes: 0,
+            unchecked: Vec::new(),
+            linger: options.linger,
+            limits: options.limits.clone(),
+        }
+    }
+
+    /// All topics, in an order that is the same in every run.
+    fn sorted(&self) -> Vec<Topic> {
+        let mut topics: Vec<_> = self.topics.keys().cloned().collect();
+        topics.sort_unstable();
+        topics
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    /// Whether messages to a topic are to be delivered.
+    pub(crate) fn is_wanted(&self, topic: &Topic) -> bool {
+        self.topics.get(topic).is_some_and(Upstream::is_wanted)
+    }
+
+    /// The first subscriber of a topic is there.
+    pub(crate) fn subscribe(&mut self, topic: &Topic, out: &mut Outbox) {
+        if let Some(upstream) = self.topics.get_mut(topic) {
+            let Some(key) = upstream.lingers.take() else { return };
+            self.lingering.remove(&key);
+            // It subscribes now: what was before is no loss of its.
+            upstream.missed = false;
+            match &mut upstream.phase {
+                Phase::Live => out.events.push_back(Event::Subscribed { topic: topic.clone() }),
+                // It is confirmed with the history, as after a subscription.
+                Phase::Recovering(recovery) => recovery.begins_again(),
+                Phase::Queued(_) | Phase::Asked => {}
+            }
+            return;
+        }
+        if self.topics.len() >= self.limits.topics_max {
+            let cause = Cause::Limit("topics_max");
+            out.events.push_back(Event::Refused { topic: topic.clone(), receipt: None, cause });
+            return;
+        }
+        let number = self.number();
+        self.queued.insert(number, topic.clone());
+        let upstream = Upstream {
+            phase: Phase::Queued(number),
+            lingers: None,
+            position: None,
+            missed: false,
+            is_fresh: true,
+        };
+        self.topics.insert(topic.clone(), upstream);
+    }
+
+    /// The last subscriber of a topic has gone.
+    pub(crate) fn unsubscribe(&mut self, now: Time, topic: &Topic) {
+        let key = (now + self.linger, self.number());
+        if let Some(upstream) = self.topics.get_mut(topic).filter(|upstream| upstream.is_wanted()) {
+            upstream.lingers = Some(key);
+            self.lingering.insert(key, topic.clone());
+        }
+    }
+
+    /// When the next linger ends.
+    pub(crate) fn next_timeout(&self) -> Option<Time> {
+        self.lingering.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Ends lingers that are over, and returns up to `max` topics whose subscriptions are to be ended at the broker.
+    pub(crate) fn expire(&mut self, now: Time, max: usize) -> Vec<Topic> {
+        let mut ended = Vec::new();
+        while ended.len() < max
+            && let Some(entry) = self.lingering.first_entry()
+            && entry.key().0 <= now
+        {
+            let topic = entry.remove();
+            let again = (now + self.linger, self.number());
+            let Some(upstream) = self.topics.get_mut(&topic) else { continue };
+            match upstream.phase {
+                Phase::Live => {
+                    self.topics.remove(&topic);
+                    ended.push(topic);
+                }
+                Phase::Queued(number) => {
+                    self.queued.remove(&number);
+                    self.topics.remove(&topic);
+                }
+                // Its confirmation could be taken for that of a later subscription: it ends when it is confirmed.
+                Phase::Asked | Phase::Recovering(_) => {
+                    upstream.lingers = Some(again);
+                    self.lingering.insert(again, topic);
+                }
+            }
+        }
+        ended
+    }
+
+    /// The next topics to subscribe to, at most `max`. None while some of those before are pending: so the broker sets the pace, and a
+    /// replay of many leaves room for messages between.
+    pub(crate) fn next_batch(&mut self, max: usize) -> Vec<Topic> {
+        let mut batch = Vec::new();
+        while self.pending == 0
+            && batch.len() < max
+            && let Some((_, topic)) = self.queued.pop_first()
+        {
+            let Some(upstream) = self.topics.get_mut(&topic) else { continue };
+            match upstream.lingers {
+                None => {
+                    upstream.phase = Phase::Asked;
+                    batch.push(topic);
+                }
+                Some(key) => {
+                    self.lingering.remove(&key);
+                    self.topics.remove(&topic);
+                }
+            }
+        }
+        self.pending += batch.len();
+        batch
+    }
+
+    /// Whether the broker owes an answer.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.pending > 0
+    }
+
+    /// The broker has confirmed a subscription.
+    pub(crate) fn confirmed(&mut self, topic: &Topic, history: bool, out: &mut Outbox) {
+        let Some(upstream) = self.topics.get_mut(topic).filter(|it| matches!(it.phase, Phase::Asked)) else {
+            return;
+        };
+        if history {
+            upstream.phase = Phase::Recovering(Box::default());
+            out.recoveries.push((topic.clone(), upstream.position));
+            return;
+        }
+        self.pending -= 1;
+        upstream.phase = Phase::Live;
+        upstream.position = None;
+        upstream.begin(topic, out);
+    }
+
+    /// The broker does not accept a subscription.
+    pub(crate) fn refused(&mut self, topic: &Topic, cause: Cause, out: &mut Outbox) {
+        let Some(upstream) = self.topics.remove(topic) else { return };
+        match upstream.phase {
+            Phase::Queued(number) => drop(self.queued.remove(&number)),
+            Phase::Asked => self.pending -= 1,
+            Phase::Recovering(recovery) => {
+                self.pending -= 1;
+                self.held_bytes -= recovery.bytes();
+            }
+            Phase::Live => {}
+        }
+        match upstream.lingers {
+            Some(key) => drop(self.lingering.remove(&key)),
+            None => out.events.push_back(Event::Refused { topic: topic.clone(), receipt: None, cause }),
+        }
+    }
+
+    /// The broker has ended a subscription by itself.
+    pub(crate) fn ended_by_broker(&mut self, topic: &Topic) {
+        if self.topics.get(topic).is_some_and(|upstream| !matches!(upstream.phase, Phase::Queued(_))) {
+            self.queue_again(topic);
+        }
+    }
+
+    /// The connection has ended, and all subscriptions with it.
+    pub(crate) fn connection_lost(&mut self) {
+        for topic in self.sorted() {
+            match self.topics.get(&topic).map(|upstream| upstream.lingers) {
+                Some(Some(key)) => {
+                    self.lingering.remove(&key);
+                    if let Some(Upstream { phase: Phase::Queued(number), .. }) = self.topics.remove(&topic) {
+                        self.queued.remove(&number);
+                    }
+                }
+                Some(None) => self.queue_again(&topic),
+                None => {}
+            }
+        }
+        (self.pending, self.held_bytes) = (0, 0);
+        self.unchecked.clear();
+    }
+
+    fn queue_again(&mut self, topic: &Topic) {
+        let number = self.number();
+        let Some(upstream) = self.topics.get_mut(topic) else { return };
+        match std::mem::replace(&mut upstream.phase, Phase::Queued(number)) {
+            Phase::Queued(before) => {
+                upstream.phase = Phase::Queued(before);
+                return;
+            }
+            // It was not confirmed yet: nothing that it could have missed.
+            Phase::Asked => self.pending -= 1,
+            Phase::Recovering(recovery) => {
+                self.pending -= 1;
+                self.held_bytes -= recovery.bytes();
+                upstream.missed = true;
+            }
+            Phase::Live => upstream.missed = true,
+        }
+        self.queued.insert(number, topic.clone());
+    }
+
+    /// The broker may have left out messages to one topic, or to all.
+    pub(crate) fn lost(&mut self, topic: Option<&Topic>, history: bool, out: &mut Outbox) {
+        let concerned: Vec<_> = match topic {
+            Some(topic) => vec![topic.clone()],
+            None => self.sorted(),
+        };
+        for topic in concerned {
+            let Some(upstream) = self.topics.get_mut(&topic) else { continue };
+            match upstream.phase {
+                Phase::Live if history => self.recover(&topic, out),
+                Phase::Live => upstream.gap(&topic, out),
+                Phase::Recovering(ref mut recovery) => {
+                    self.held_bytes -= recovery.bytes();
+                    recovery.overflow();
+                }
+                Phase::Queued(_) | Phase::Asked => {}
+            }
+        }
+    }
+
+    /// Compares the positions of up to `max` topics that were quiet since the last sweep, and answers whether others are left in this one.
+    pub(crate) fn check_positions(&mut self, max: usize, out: &mut Outbox) -> bool {
+        if self.unchecked.is_empty() {
+            self.unchecked = self.sorted();
+        }
+        let from = self.unchecked.len().saturating_sub(max);
+        for topic in self.unchecked.split_off(from) {
+            let Some(upstream) = self.topics.get_mut(&topic) else { continue };
+            let was_fresh = std::mem::replace(&mut upstream.is_fresh, false);
+            let is_live = matches!(upstream.phase, Phase::Live) && upstream.is_wanted();
+            if is_live && !was_fresh && upstream.position.is_some() {
+                self.fetch(&topic, out);
+            }
+        }
+        !self.unchecked.is_empty()
+    }
+
+    /// Fills a hole.
+    fn recover(&mut self, topic: &Topic, out: &mut Outbox) {
+        if let Some(upstream) = self.topics.get_mut(topic) {
+            upstream.missed = true;
+            self.fetch(topic, out);
+        }
+    }
+
+    /// Asks for what comes behind the last message.
+    fn fetch(&mut self, topic: &Topic, out: &mut Outbox) {
+        let Some(upstream) = self.topics.get_mut(topic) else { return };
+        upstream.phase = Phase::Recovering(Box::new(Recovery::continued()));
+        self.pending += 1;
+        out.recoveries.push((topic.clone(), upstream.position));
+    }
+
+    /// A message has come.
+    pub(crate) fn message(
+        &mut self,
+        topic: &Topic,
+        payload: Bytes,
+        position: Option<Position>,
+        out: &mut Outbox,
+    ) {
+        let Some(upstream) = self.topics.get_mut(topic) else { return };
+        match &mut upstream.phase {
+            Phase::Queued(_) | Phase::Asked => {}
+            Phase::Recovering(_) => self.hold(topic, payload, position),
+            Phase::Live => match (position, upstream.position) {
+                // "drop <= last", and a message that is not the next one shows that some before it were lost.
+                (Some(new), Some(last)) if new.epoch == last.epoch && new.offset <= last.offset => {}
+                (Some(new), Some(last)) if new.epoch == last.epoch && new.offset > last.offset + 1 => {
+                    self.recover(topic, out);
+                    self.hold(topic, payload, position);
+                }
+                _ => upstream.deliver(topic, payload, position, out),
+            },
+        }
+    }
+
+    /// Keeps a message until history is there.
+    fn hold(&mut self, topic: &Topic, payload: Bytes, position: Option<Position>) {
+        let Some(Upstream { phase: Phase::Recovering(recovery), .. }) = self.topics.get_mut(topic) else {
+            return;
+        };
+        let before = recovery.bytes();
+        let bytes_left = self.limits.recovery_bytes_max - (self.held_bytes - before);
+        recovery.hold(payload, position, self.limits.recovery_messages_max, bytes_left);
+        self.held_bytes = self.held_bytes - before + recovery.bytes();
+    }
+
+    /// The history of a topic is there.
+    pub(crate) fn history(&mut self, history: History, out: &mut Outbox) {
+        let topic = &history.topic;
+        let Some(upstream) = self.topics.get_mut(topic) else { return };
+        if !matches!(upstream.phase, Phase::Recovering(_)) {
+            return;
+        }
+        let Phase::Recovering(recovery) = std::mem::replace(&mut upstream.phase, Phase::Live) else { return };
+        self.pending -= 1;
+        self.held_bytes -= recovery.bytes();
+        let first_time = upstream.position.is_none() && !upstream.missed;
+        if !recovery.has_overflowed() && (first_time || recovery::is_complete(upstream.position, &history)) {
+            upstream.missed = false;
+        } else {
+            // Positions begin again, the epoch and the offset together.
+            (upstream.missed, upstream.position) = (true, None);
+        }
+        if recovery.continues() {
+            upstream.report_missed(topic, out);
+        } else {
+            upstream.begin(topic, out);
+        }
+        if let (Some(from), Some(newest)) = (upstream.position, history.newest) {
+            for (offset, payload) in history.entries.into_iter().filter(|(offset, _)| *offset > from.offset) {
+                upstream.deliver(topic, payload, Some(Position { epoch: newest.epoch, offset }), out);
+            }
+        }
+        let newest_held = recovery.newest();
+        for (position, payload) in *recovery {
+            upstream.deliver(topic, payload, position, out);
+        }
+        upstream.advance(history.newest);
+        upstream.advance(newest_held);
+    }
+}
+
+impl Upstream {
+    fn is_wanted(&self) -> bool {
+        self.lingers.is_none()
+    }
+
+    fn gap(&mut self, topic: &Topic, out: &mut Outbox) {
+        self.missed = false;
+        if self.is_wanted() {
+            out.events.push_back(Event::Gap { topic: topic.clone() });
+        }
+    }
+
+    fn report_missed(&mut self, topic: &Topic, out: &mut Outbox) {
+        if self.missed {
+            self.gap(topic, out);
+        }
+    }
+
+    /// Messages are delivered from now on; a gap before them is reported first.
+    fn begin(&mut self, topic: &Topic, out: &mut Outbox) {
+        self.report_missed(topic, out);
+        if self.is_wanted() {
+            out.events.push_back(Event::Subscribed { topic: topic.clone() });
+        }
+    }
+
+    /// Delivers a message unless it was delivered before; a gap where one is before it.
+    fn deliver(&mut self, topic: &Topic, payload: Bytes, position: Option<Position>, out: &mut Outbox) {
+        if let (Some(new), Some(last)) = (position, self.position) {
+            if new.epoch == last.epoch && new.offset <= last.offset {
+                return;
+            }
+            // The stream of another epoch begins anew: what was at the end of the one before is not known.
+            if new.epoch != last.epoch || new.offset != last.offset + 1 {
+                self.gap(topic, out);
+            }
+        }
+        self.position = position.or(self.position);
+        self.is_fresh = true;
+        if self.is_wanted() {
+            out.events.push_back(Event::Message { topic: topic.clone(), payload, position });
+        }
+    }
+
+    /// A position is known although its message is not delivered.
+    fn advance(&mut self, newest: Option<Position>) {
+        let Some(newest) = newest else { return };
+        match self.position {
+            Some(last) if last.epoch != newest.epoch || last.offset >= newest.offset => {}
+            _ => self.position = Some(newest),
+        }
+    }
+}

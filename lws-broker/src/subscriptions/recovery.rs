@@ -1,0 +1,92 @@
+//! What waits while history is fetched, and whether that history is whole.
+
+use crate::session::History;
+use crate::{Bytes, Position};
+use std::collections::{VecDeque, vec_deque};
+
+/// Messages that have come live, behind those that history is asked for.
+#[derive(Debug, Default)]
+pub(super) struct Recovery {
+    held: VecDeque<(Option<Position>, Bytes)>,
+    bytes: usize,
+    overflowed: bool,
+    newest: Option<Position>,
+    /// The subscription works already: what is fetched fills a hole, or shows that there is none.
+    continues: bool,
+}
+
+impl Recovery {
+    /// That of a subscription that works already.
+    pub(super) fn continued() -> Self {
+        Self { continues: true, ..Self::default() }
+    }
+
+    /// Another subscriber waits for it.
+    pub(super) fn begins_again(&mut self) {
+        self.continues = false;
+    }
+
+    pub(super) fn continues(&self) -> bool {
+        self.continues
+    }
+
+    /// Octets of the messages that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Keeps a message. If a limit is passed, all that wait are dropped, and those that follow are kept again.
+    pub(super) fn hold(
+        &mut self,
+        payload: Bytes,
+        position: Option<Position>,
+        messages_max: usize,
+        bytes_max: usize,
+    ) {
+        self.newest = position.or(self.newest);
+        if self.held.len() >= messages_max || self.bytes + payload.len() > bytes_max {
+            self.overflow();
+            return;
+        }
+        self.bytes += payload.len();
+        self.held.push_back((position, payload));
+    }
+
+    /// Something was lost among the messages that wait: those before it are given up, so that one gap at the front covers all.
+    pub(super) fn overflow(&mut self) {
+        self.held.clear();
+        self.bytes = 0;
+        self.overflowed = true;
+    }
+
+    /// Whether messages were lost that had waited.
+    pub(super) fn has_overflowed(&self) -> bool {
+        self.overflowed
+    }
+
+    /// The position of the last message that came, also if it was dropped.
+    pub(super) fn newest(&self) -> Option<Position> {
+        self.newest
+    }
+}
+
+impl IntoIterator for Recovery {
+    type Item = (Option<Position>, Bytes);
+    type IntoIter = vec_deque::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.held.into_iter()
+    }
+}
+
+/// Whether a history holds every message from a position to the newest one: of the same epoch, and without a hole.
+pub(super) fn is_complete(from: Option<Position>, history: &History) -> bool {
+    let (Some(from), Some(newest)) = (from, history.newest) else { return false };
+    let mut last = from.offset;
+    let whole = history.entries.iter().filter(|(offset, _)| *offset > from.offset).all(|(offset, _)| {
+        let follows = *offset == last + 1;
+        last = *offset;
+        follows
+    });
+    from.epoch == newest.epoch && whole && last == newest.offset
+}

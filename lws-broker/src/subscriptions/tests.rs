@@ -1,0 +1,240 @@
+//! Subscriptions, call by call.
+
+use super::*;
+
+fn topic(name: &str) -> Topic {
+    Topic::new(name).expect("a name")
+}
+
+fn at(seconds: u64) -> Time {
+    Time::ZERO + Duration::from_secs(seconds)
+}
+
+/// Subscriptions with what they want of others.
+struct Fixture {
+    subscriptions: Subscriptions,
+    out: Outbox,
+    history: bool,
+}
+
+impl Fixture {
+    fn new(limits: Limits, history: bool) -> Self {
+        let options = Options { limits, ..Options::default() };
+        Self { subscriptions: Subscriptions::new(&options), out: Outbox::default(), history }
+    }
+
+    fn subscribe(&mut self, name: &str) {
+        self.subscriptions.subscribe(&topic(name), &mut self.out);
+    }
+
+    /// The broker confirms the next batch.
+    fn confirm(&mut self) -> usize {
+        let batch = self.subscriptions.next_batch(512);
+        batch.iter().for_each(|topic| self.subscriptions.confirmed(topic, self.history, &mut self.out));
+        batch.len()
+    }
+
+    fn message(&mut self, name: &str, position: Option<(u64, u64)>) {
+        let position = position.map(|(epoch, offset)| Position { epoch, offset });
+        self.subscriptions.message(&topic(name), Bytes::from("x"), position, &mut self.out);
+    }
+
+    fn history(&mut self, name: &str, newest: (u64, u64), offsets: &[u64]) {
+        let entries = offsets.iter().map(|offset| (*offset, Bytes::from("x"))).collect();
+        let newest = Some(Position { epoch: newest.0, offset: newest.1 });
+        self.subscriptions.history(History { topic: topic(name), newest, entries }, &mut self.out);
+    }
+
+    /// The events in short: `S`ubscribed, `G`ap, `R`efused, `M`essage with its offset.
+    fn events(&mut self) -> String {
+        let short = |event| match event {
+            Event::Subscribed { .. } => "S".to_owned(),
+            Event::Gap { .. } => "G".to_owned(),
+            Event::Refused { .. } => "R".to_owned(),
+            Event::Message { position: Some(position), .. } => format!("M{}", position.offset),
+            Event::Message { position: None, .. } => "M".to_owned(),
+            other => format!("{other:?}"),
+        };
+        self.out.events.drain(..).map(short).collect::<Vec<_>>().join(" ")
+    }
+}
+
+#[test]
+fn a_topic_costs_some_200_octets() {
+    // Its name is counted once, and half of a map may be empty.
+    assert!(2 * size_of::<(Topic, Upstream)>() <= 192, "{}", size_of::<(Topic, Upstream)>());
+}
+
+#[test]
+fn a_subscription_lingers_and_one_that_comes_back_finds_it() {
+    let mut it = Fixture::new(Limits::default(), false);
+    it.subscribe("a");
+    assert_eq!((it.confirm(), it.events().as_str()), (1, "S"));
+    it.subscriptions.unsubscribe(at(0), &topic("a"));
+    it.message("a", None);
+    assert_eq!(it.events(), "", "no one wants it");
+    assert_eq!(it.subscriptions.next_timeout(), Some(at(10)));
+    assert!(it.subscriptions.expire(at(9), 512).is_empty());
+    it.subscribe("a");
+    assert_eq!((it.confirm(), it.events().as_str()), (0, "S"), "nothing was asked of the broker");
+    assert_eq!(it.subscriptions.next_timeout(), None);
+    it.subscriptions.unsubscribe(at(20), &topic("a"));
+    assert_eq!(it.subscriptions.expire(at(30), 512), [topic("a")]);
+    assert!(it.subscriptions.topics.is_empty() && it.subscriptions.lingering.is_empty());
+}
+
+#[test]
+fn a_subscription_that_is_not_confirmed_does_not_end() {
+    let mut it = Fixture::new(Limits::default(), false);
+    it.subscribe("a");
+    assert_eq!(it.subscriptions.next_batch(512).len(), 1);
+    it.subscriptions.unsubscribe(at(0), &topic("a"));
+    assert!(it.subscriptions.expire(at(10), 512).is_empty());
+    it.subscriptions.confirmed(&topic("a"), false, &mut it.out);
+    assert_eq!(it.subscriptions.expire(at(20), 512), [topic("a")]);
+    assert_eq!(it.events(), "");
+}
+
+#[test]
+fn a_batch_waits_for_the_answers_to_the_one_before() {
+    let mut it = Fixture::new(Limits::default(), false);
+    (0..1_200).for_each(|number| it.subscribe(&format!("room/{number}")));
+    let first = it.subscriptions.next_batch(512);
+    assert_eq!((first.len(), first[0].as_str()), (512, "room/0"), "first come, first served");
+    let (last, others) = first.split_last().expect("topics");
+    others.iter().for_each(|topic| it.subscriptions.confirmed(topic, false, &mut it.out));
+    assert!(it.subscriptions.next_batch(512).is_empty() && it.subscriptions.is_pending());
+    it.subscriptions.refused(last, Cause::Limit("test"), &mut it.out);
+    assert!(it.events().ends_with("S R"));
+    assert_eq!((it.confirm(), it.confirm(), it.confirm()), (512, 176, 0));
+}
+
+#[test]
+fn at_the_limit_a_topic_is_subscribed_to_and_one_past_it_is_refused() {
+    let mut it = Fixture::new(Limits { topics_max: 2, ..Limits::default() }, false);
+    ["a", "b", "a", "c"].iter().for_each(|name| it.subscribe(name));
+    assert_eq!(it.events(), "R");
+    assert_eq!(it.confirm(), 2);
+}
+
+#[test]
+fn after_a_connection_every_topic_has_a_gap_and_one_that_was_not_confirmed_none() {
+    let mut it = Fixture::new(Limits::default(), false);
+    it.subscribe("a");
+    it.confirm();
+    it.subscribe("b");
+    it.subscriptions.next_batch(512);
+    it.subscribe("c");
+    it.subscriptions.unsubscribe(at(0), &topic("c"));
+    it.subscriptions.connection_lost();
+    it.events();
+    it.message("a", None);
+    assert_eq!(it.events(), "", "what comes before the confirmation is of the subscription before");
+    assert_eq!((it.confirm(), it.events().as_str()), (2, "G S S"), "a, and then b");
+    assert!(!it.subscriptions.is_pending());
+}
+
+#[test]
+fn history_fills_in_what_was_missed() {
+    for (newest, entries, live, expected) in [
+        // Recovered, with live messages that came before the history.
+        ((7, 5), vec![4, 5], vec![(7, 4), (7, 5), (7, 6)], "S M4 M5 M6"),
+        ((7, 3), vec![], vec![], "S"),
+        // Something is lost: at the front, in the middle, at the end; the stream itself.
+        ((7, 5), vec![5], vec![], "G S"),
+        ((7, 6), vec![4, 6], vec![(7, 7)], "G S M7"),
+        ((7, 6), vec![4, 5], vec![], "G S"),
+        ((8, 3), vec![], vec![(8, 4)], "G S M4"),
+        // A broker that came back with older data.
+        ((7, 2), vec![], vec![(7, 3)], "G S M3"),
+    ] {
+        let mut it = Fixture::new(Limits::default(), true);
+        it.subscribe("a");
+        it.confirm();
+        it.history("a", (7, 2), &[]);
+        it.message("a", Some((7, 3)));
+        assert_eq!(it.events(), "S M3");
+        it.subscriptions.connection_lost();
+        it.confirm();
+        let asked = it.out.recoveries.pop();
+        assert_eq!(asked, Some((topic("a"), Some(Position { epoch: 7, offset: 3 }))));
+        live.iter().for_each(|position| it.message("a", Some(*position)));
+        it.history("a", newest, &entries);
+        assert_eq!(it.events(), expected, "{newest:?} {entries:?} {live:?}");
+        assert_eq!((it.subscriptions.pending, it.subscriptions.held_bytes), (0, 0));
+    }
+}
+
+#[test]
+fn a_hole_among_live_messages_is_recovered_and_a_repeat_is_dropped() {
+    let mut it = Fixture::new(Limits::default(), true);
+    it.subscribe("a");
+    it.confirm();
+    it.history("a", (7, 0), &[]);
+    [1, 2, 2, 1, 5].iter().for_each(|offset| it.message("a", Some((7, *offset))));
+    assert_eq!(it.events(), "S M1 M2");
+    it.history("a", (7, 5), &[3, 4, 5]);
+    assert_eq!(it.events(), "M3 M4 M5");
+    it.message("a", Some((9, 1)));
+    assert_eq!(it.events(), "G M1", "the stream began again");
+}
+
+#[test]
+fn the_positions_of_quiet_topics_are_compared() {
+    let mut it = Fixture::new(Limits::default(), true);
+    for name in ["a", "b", "c"] {
+        it.subscribe(name);
+        it.confirm();
+        it.history(name, (7, 0), &[]);
+        it.message(name, Some((7, 1)));
+    }
+    it.events();
+    it.out.recoveries.clear();
+    let asked = |it: &mut Fixture| {
+        it.out.recoveries.drain(..).map(|(topic, _)| topic.as_str().to_owned()).collect::<String>()
+    };
+    assert!(it.subscriptions.check_positions(2, &mut it.out), "one is left");
+    assert!(!it.subscriptions.check_positions(2, &mut it.out));
+    assert_eq!(asked(&mut it), "", "each had a message");
+    it.message("b", Some((7, 2)));
+    assert!(!it.subscriptions.check_positions(9, &mut it.out));
+    assert_eq!((asked(&mut it).as_str(), it.events().as_str()), ("ac", "M2"));
+    it.history("a", (7, 1), &[]);
+    assert_eq!(it.events(), "", "nothing is missing");
+    it.message("c", Some((7, 3)));
+    it.history("c", (7, 3), &[2, 3]);
+    assert_eq!(it.events(), "M2 M3", "what was lost without a word");
+    it.message("a", Some((7, 2)));
+    assert_eq!(it.events(), "M2");
+    // One that comes meanwhile is confirmed behind it.
+    it.subscriptions.check_positions(9, &mut it.out);
+    it.subscriptions.check_positions(9, &mut it.out);
+    it.subscriptions.unsubscribe(at(0), &topic("c"));
+    it.subscribe("c");
+    it.history("c", (7, 3), &[]);
+    assert_eq!(it.events(), "S");
+}
+
+#[test]
+fn at_the_limits_live_messages_wait_and_past_them_is_a_gap() {
+    let limits = |recovery_messages_max, recovery_bytes_max| Limits {
+        recovery_messages_max,
+        recovery_bytes_max,
+        ..Limits::default()
+    };
+    for (limits, expected) in [
+        (limits(3, 100), "S M1 M2 M3"),
+        (limits(2, 100), "G S"),
+        (limits(100, 3), "S M1 M2 M3"),
+        (limits(100, 2), "G S"),
+    ] {
+        let mut it = Fixture::new(limits.clone(), true);
+        it.subscribe("a");
+        it.confirm();
+        (1..=3).for_each(|offset| it.message("a", Some((7, offset))));
+        it.history("a", (7, 3), &[]);
+        assert_eq!(it.events(), expected, "{limits:?}");
+        it.message("a", Some((7, 4)));
+        assert_eq!(it.events(), "M4", "it goes on without another gap");
+    }
+}

@@ -1,0 +1,314 @@
+//! The thread that owns the connection to the broker: who is subscribed to what, what waits, and what is delivered.
+
+use super::envelope::{Envelope, PublicationId};
+use super::link::BrokerLink;
+use super::{BrokerOptions, BrokerShared, OnEvent, TopicChange};
+use crate::id::{LinkId, StreamId, TimerId};
+use crate::publish::topics::{Destination, Publication};
+use crate::upstream::{ConnectOptions, Speak, Target};
+use crate::{Context, PublishError};
+use lws_broker::{Broker, Cause, Endpoint, Event, Full, Remote, Security, Topic, TransportRequest};
+use lws_loop_external::Address;
+use lws_loop_external::tls::Provider;
+use lws_proto::{Bytes, StreamKey, Time};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Publications whose senders do not get them, on their way to the broker and back. With more the oldest is forgotten, whose sender gets
+/// it.
+const EXCEPTIONS_MAX: usize = 4_096;
+
+/// The broker, its connection, and the topics of all threads.
+pub(crate) struct Bridge {
+    pub(super) remote: Remote,
+    pub(super) link: TransportLink,
+    /// The threads that have subscribers, by topic.
+    threads: HashMap<Topic, BTreeSet<u16>>,
+    /// Publications for which the broker had no room, with what was reserved for each.
+    waiting: VecDeque<(Topic, Bytes, usize)>,
+    /// Publications that are too large for the broker.
+    refused: VecDeque<Event>,
+    /// Who does not get which publication of this process.
+    exceptions: BTreeMap<u64, StreamId>,
+    published: u64,
+    timer: Option<(Time, TimerId)>,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::tls::Client>,
+    on_event: Option<Arc<OnEvent>>,
+    /// A call is at work already: it does what is left.
+    driving: bool,
+}
+
+/// The connection of the moment.
+#[derive(Debug, Default)]
+pub(super) struct TransportLink {
+    /// The number of the attempt: what an earlier one reports is not of interest.
+    pub(super) attempt: u64,
+    pub(super) id: Option<LinkId>,
+    pub(super) key: Option<StreamKey>,
+    /// A permit was asked for.
+    pub(super) is_waiting: bool,
+}
+
+impl Bridge {
+    pub(super) fn new(now: Time, options: &BrokerOptions) -> Self {
+        let protocol = (options.protocol)(&options.options.limits);
+        let seed = RandomState::new().hash_one(now.as_micros());
+        Self {
+            remote: Remote::new(now, options.options.clone(), protocol, seed),
+            link: TransportLink::default(),
+            threads: HashMap::new(),
+            waiting: VecDeque::new(),
+            refused: VecDeque::new(),
+            exceptions: BTreeMap::new(),
+            published: 0,
+            timer: None,
+            #[cfg(feature = "tls")]
+            tls: options.tls.clone(),
+            on_event: options.on_event.clone(),
+            driving: false,
+        }
+    }
+
+    /// A topic of one thread has got its first subscriber, or has lost its last.
+    pub(super) fn change(&mut self, now: Time, thread: u16, change: &TopicChange) {
+        // A name that no broker has stays in this process.
+        let Ok(topic) = Topic::new(&change.name) else { return };
+        if change.is_subscribed {
+            self.threads.entry(topic.clone()).or_default().insert(thread);
+            self.remote.subscribe(now, &topic);
+        } else if let Some(threads) = self.threads.get_mut(&topic) {
+            threads.remove(&thread);
+            if threads.is_empty() {
+                self.threads.remove(&topic);
+                self.remote.unsubscribe(now, &topic);
+            }
+        }
+    }
+
+    pub(super) fn publish(&mut self, process: u64, publication: Publication, reserved: usize) {
+        let Destination::Topic(name) = &publication.to else { return };
+        let Ok(topic) = Topic::new(name) else { return };
+        let origin = publication.except.map(|sender| {
+            self.published += 1;
+            self.exceptions.insert(self.published, sender);
+            if self.exceptions.len() > EXCEPTIONS_MAX {
+                self.exceptions.pop_first();
+            }
+            PublicationId { process, number: self.published }
+        });
+        let envelope = Envelope { message: publication.message, origin, key: publication.key };
+        self.waiting.push_back((topic, envelope.encode(), reserved));
+    }
+
+    /// Hands publications to the broker's client, as far as it takes them.
+    fn hand_over(&mut self, now: Time, shared: &BrokerShared) {
+        while let Some((topic, payload, reserved)) = self.waiting.front() {
+            match self.remote.publish(now, topic, payload.clone()) {
+                Err(Full::Messages | Full::Bytes) => return,
+                Ok(_) => {}
+                // Too large for this broker: it would be later as well.
+                Err(_) => {
+                    let cause = Cause::Limit("payload_bytes_max of the broker");
+                    let refused = Event::Refused { topic: topic.clone(), receipt: None, cause };
+                    self.refused.push_back(refused);
+                }
+            }
+            shared.release(*reserved);
+            self.waiting.pop_front();
+        }
+    }
+
+    /// What the broker's client reports, and what it did not take.
+    fn next_event(&mut self) -> Option<Event> {
+        self.refused.pop_front().or_else(|| self.remote.poll())
+    }
+
+    /// TLS for a connection to `host`, if it is to have any.
+    #[cfg(feature = "tls")]
+    fn provider(&mut self, tls: Security, host: &str) -> Result<Option<Arc<dyn Provider>>, String> {
+        match tls {
+            Security::Plain => return Ok(None),
+            Security::Tls => {}
+            Security::TlsLater => return Err("TLS behind a greeting is not supported here".to_owned()),
+        }
+        let client = match self.tls.take() {
+            Some(client) => client,
+            None => crate::tls::Client::builder().alpn(&[]).build().map_err(|error| error.to_string())?,
+        };
+        let client = self.tls.insert(client);
+        client.to(host).map(Some).map_err(|error| error.to_string())
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn provider(&mut self, tls: Security, _: &str) -> Result<Option<Arc<dyn Provider>>, String> {
+        match tls {
+            Security::Plain => Ok(None),
+            _ => Err("this program is built without TLS, which the endpoint wants".to_owned()),
+        }
+    }
+
+    /// The publication that a message of the broker is here, and the threads that it is for.
+    fn received(&mut self, process: u64, topic: &Topic, payload: &Bytes) -> Option<(Publication, Vec<u16>)> {
+        let envelope = Envelope::decode(payload)?;
+        let own = envelope.origin.filter(|origin| origin.process == process);
+        let except = own.and_then(|origin| self.exceptions.remove(&origin.number));
+        let threads = self.threads.get(topic)?.iter().copied().collect();
+        let to = Destination::Topic(topic.as_str().into());
+        Some((Publication { to, message: envelope.message, except, key: envelope.key }, threads))
+    }
+}
+
+/// A call is at work until this is dropped, be it by a panic of the application.
+struct Driving(Rc<RefCell<Bridge>>);
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        if let Ok(mut bridge) = self.0.try_borrow_mut() {
+            bridge.driving = false;
+        }
+    }
+}
+
+impl Context<'_> {
+    /// Does what the broker's client asks for, and what it reports, until there is nothing left.
+    pub(super) fn drive_broker(&mut self) {
+        let Some(bridge) = self.state.broker.clone() else { return };
+        if std::mem::replace(&mut bridge.borrow_mut().driving, true) {
+            return;
+        }
+        let driving = Driving(Rc::clone(&bridge));
+        let group = Arc::clone(&self.state.group);
+        if let Some(shared) = &group.broker {
+            loop {
+                let now = self.now();
+                bridge.borrow_mut().hand_over(now, shared);
+                self.make_transport(&bridge);
+                // Nothing is borrowed while the application is called, which may publish.
+                let Some(event) = bridge.borrow_mut().next_event() else { break };
+                self.on_broker_event(&bridge, shared, event);
+            }
+        }
+        drop(driving);
+        self.send_to_broker(&bridge);
+        self.time_broker(&bridge);
+    }
+
+    fn on_broker_event(&mut self, bridge: &Rc<RefCell<Bridge>>, shared: &BrokerShared, event: Event) {
+        if let Event::Message { topic, payload, .. } = &event {
+            let received = bridge.borrow_mut().received(shared.process, topic, payload);
+            let Some((publication, threads)) = received else { return };
+            if self.deliver_on(publication, &threads).is_ok() {
+                return;
+            }
+            // A thread has no room: its subscribers miss something.
+            return self.report_broker_event(bridge, &Event::Gap { topic: topic.clone() });
+        }
+        self.report_broker_event(bridge, &event);
+    }
+
+    fn report_broker_event(&mut self, bridge: &Rc<RefCell<Bridge>>, event: &Event) {
+        let call = bridge.borrow().on_event.clone();
+        if let Some(call) = call {
+            call(self, event);
+        }
+    }
+
+    /// Delivers on the threads that have subscribers.
+    fn deliver_on(&mut self, publication: Publication, threads: &[u16]) -> Result<(), PublishError> {
+        if threads.contains(&0) {
+            self.publish_here(&publication);
+        }
+        let others = threads.iter().copied().filter(|thread| *thread != 0);
+        self.state.group.publish_on(&Arc::new(publication), others)
+    }
+
+    /// Makes and closes connections.
+    fn make_transport(&mut self, bridge: &Rc<RefCell<Bridge>>) {
+        loop {
+            let request = bridge.borrow_mut().remote.poll_transport();
+            match request {
+                None => return,
+                Some(TransportRequest::Connect(endpoint)) => self.connect_broker(bridge, endpoint),
+                Some(TransportRequest::Close) => {
+                    if let Some(link) = std::mem::take(&mut bridge.borrow_mut().link.id) {
+                        self.close_link(link);
+                    }
+                }
+                Some(_) => {
+                    let now = self.now();
+                    let mut bridge = bridge.borrow_mut();
+                    bridge.remote.closed(now, "TLS behind a greeting is not supported here");
+                    if let Some(link) = std::mem::take(&mut bridge.link.id) {
+                        drop(bridge);
+                        self.close_link(link);
+                    }
+                }
+            }
+        }
+    }
+
+    fn connect_broker(&mut self, bridge: &Rc<RefCell<Bridge>>, endpoint: Endpoint) {
+        let attempt = {
+            let mut bridge = bridge.borrow_mut();
+            bridge.link = TransportLink { attempt: bridge.link.attempt + 1, ..TransportLink::default() };
+            bridge.link.attempt
+        };
+        let mut options = ConnectOptions { speak: Speak::Raw, ..ConnectOptions::default() };
+        let target = match endpoint {
+            Endpoint::Unix(path) => Target::Addresses(vec![Address::Unix(path)]),
+            Endpoint::Tcp { host, port, tls } => {
+                let provider = bridge.borrow_mut().provider(tls, &host);
+                match provider {
+                    Ok(provider) => options.tls = provider,
+                    Err(why) => return bridge.borrow_mut().remote.connect_failed(self.now(), &why),
+                }
+                Target::Name { host, port }
+            }
+        };
+        match self.connect(target, &options, BrokerLink { bridge: Rc::clone(bridge), attempt }) {
+            Ok(link) => bridge.borrow_mut().link.id = Some(link),
+            Err(error) => bridge.borrow_mut().remote.connect_failed(self.now(), &error.to_string()),
+        }
+    }
+
+    /// Has the connection send what waits.
+    fn send_to_broker(&mut self, bridge: &Rc<RefCell<Bridge>>) {
+        let bridge = bridge.borrow();
+        let TransportLink { id, key, is_waiting, .. } = &bridge.link;
+        if let (Some(link), Some(_), false) = (id, key, is_waiting)
+            && !bridge.remote.transmit().is_empty()
+        {
+            self.wake_link(*link);
+        }
+    }
+
+    /// Sets the timer to what is due next. One that comes too early does no harm.
+    fn time_broker(&mut self, bridge: &Rc<RefCell<Bridge>>) {
+        let Some(next) = bridge.borrow().remote.next_timeout() else { return };
+        let set = bridge.borrow().timer;
+        if set.is_some_and(|(at, _)| at <= next) {
+            return;
+        }
+        if let Some((_, timer)) = set {
+            self.cancel(timer);
+        }
+        let timer = self.after(next - self.now(), Self::broker_due);
+        bridge.borrow_mut().timer = Some((next, timer));
+    }
+
+    fn broker_due(cx: &mut Context<'_>) {
+        let now = cx.now();
+        if let Some(bridge) = cx.state.broker.clone() {
+            {
+                let mut bridge = bridge.borrow_mut();
+                bridge.timer = None;
+                bridge.remote.handle_timeout(now);
+            }
+            cx.drive_broker();
+        }
+    }
+}

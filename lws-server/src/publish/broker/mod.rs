@@ -1,0 +1,239 @@
+//! Topics that several processes share over a message broker, such as Redis.
+//!
+//! A server with a broker keeps topics of some prefixes there ([`BrokerOptions::prefixes`]). Handlers subscribe and publish as before:
+//! [`Context::subscribe`], [`Context::publish_topic`], [`Handle::publish_topic`](crate::Handle::publish_topic). The first WebSocket of
+//! the process that subscribes to such a topic has the process subscribe at the broker; what is published goes there, and comes back to
+//! every process once, this one too. The first thread owns the connection; the others reach it by their mailboxes.
+//!
+//! What is promised, and what happens when each part fails, is in `docs/scale.md`: a hole in what subscribers receive is reported as
+//! [`Event::Gap`] to [`BrokerOptions::on_event`].
+
+mod bridge;
+mod envelope;
+mod link;
+
+use crate::publish::topics::{Destination, Publication};
+use crate::server::group::Group;
+use crate::thread::command::Command;
+use crate::ws::Broadcast;
+use crate::{Context, PublishError};
+use bridge::Bridge;
+use lws_broker::Protocol;
+#[doc(inline)]
+pub use lws_broker::{
+    Cause, Endpoint, Event, Full, Limits, Options, Position, Receipt, Security, Topic, redis,
+};
+use std::cell::RefCell;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A broker of a server.
+#[derive(Clone)]
+pub struct BrokerOptions {
+    /// What topics begin with that are shared by the broker: `room/`. An empty one means all topics. Others stay in this process.
+    pub prefixes: Vec<String>,
+    /// Reconnection, deadlines and limits.
+    pub options: Options,
+    /// TLS of the connection, for endpoints that say so. Default `None`: certificates are checked with the roots of the system, and no
+    /// protocol is named by ALPN.
+    #[cfg(feature = "tls")]
+    pub tls: Option<crate::tls::Client>,
+    protocol: Arc<MakeProtocol>,
+    on_event: Option<Arc<OnEvent>>,
+}
+
+type MakeProtocol = dyn Fn(&Limits) -> Box<dyn Protocol> + Send + Sync;
+type OnEvent = dyn Fn(&mut Context<'_>, &Event) + Send + Sync;
+
+impl BrokerOptions {
+    /// A broker of any protocol, for topics that begin with `prefix`. `protocol` is called once, on the first thread of the server.
+    pub fn new(
+        prefix: &str,
+        protocol: impl Fn(&Limits) -> Box<dyn Protocol> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            prefixes: vec![prefix.to_owned()],
+            options: Options::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
+            protocol: Arc::new(protocol),
+            on_event: None,
+        }
+    }
+
+    /// A Redis server, for topics that begin with `prefix`.
+    #[must_use]
+    pub fn redis(prefix: &str, options: redis::RedisOptions) -> Self {
+        Self::new(prefix, move |limits| Box::new(redis::Redis::new(options.clone(), limits)))
+    }
+
+    /// Has `call` called with each event but messages, on the first thread: gaps above all, after which an application sends its
+    /// subscribers the state again ([`Context::publish_local`]), and the connection that comes and goes.
+    #[must_use]
+    pub fn on_event(mut self, call: impl Fn(&mut Context<'_>, &Event) + Send + Sync + 'static) -> Self {
+        self.on_event = Some(Arc::new(call));
+        self
+    }
+}
+
+impl fmt::Debug for BrokerOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("BrokerOptions");
+        shown.field("prefixes", &self.prefixes).field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// What all threads know of the broker.
+pub(crate) struct BrokerShared {
+    prefixes: Box<[String]>,
+    /// Publications on their way to the thread that owns the connection, and waiting there.
+    waiting: AtomicUsize,
+    waiting_bytes: AtomicUsize,
+    limits: Limits,
+    /// The name of this process among all that use the broker.
+    process: u64,
+}
+
+impl BrokerShared {
+    pub(crate) fn new(options: &BrokerOptions) -> Self {
+        Self {
+            prefixes: options.prefixes.clone().into(),
+            waiting: AtomicUsize::new(0),
+            waiting_bytes: AtomicUsize::new(0),
+            limits: options.options.limits.clone(),
+            // The keys of the standard library's maps are random.
+            process: RandomState::new().hash_one(std::process::id()),
+        }
+    }
+
+    /// Whether the broker has the topic of this name.
+    pub(crate) fn covers(&self, topic: &str) -> bool {
+        // Other names stay in this process.
+        !topic.contains(char::is_control) && self.prefixes.iter().any(|prefix| topic.starts_with(&**prefix))
+    }
+
+    /// Whether a pattern may stand for topics that the broker has.
+    pub(crate) fn meets(&self, pattern: &str) -> bool {
+        let literal = pattern.split(['+', '#']).next().unwrap_or_default();
+        self.prefixes.iter().any(|prefix| literal.starts_with(&**prefix) || prefix.starts_with(literal))
+    }
+
+    /// Makes room for a publication.
+    fn reserve(&self, bytes: usize) -> Result<(), Full> {
+        if bytes > self.limits.payload_bytes_max {
+            return Err(Full::Payload);
+        }
+        let (messages, octets) = (
+            self.waiting.fetch_add(1, Ordering::Relaxed),
+            self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed),
+        );
+        let full = if messages >= self.limits.publish_messages_max {
+            Full::Messages
+        } else if octets + bytes > self.limits.publish_bytes_max {
+            Full::Bytes
+        } else {
+            return Ok(());
+        };
+        self.release(bytes);
+        Err(full)
+    }
+
+    /// A publication waits here no more.
+    fn release(&self, bytes: usize) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// A topic on one thread that has got its first subscriber, or has lost its last.
+pub(crate) struct TopicChange {
+    pub(crate) name: Arc<str>,
+    pub(crate) is_subscribed: bool,
+}
+
+/// The broker of a thread: that of the first has the connection.
+pub(crate) type ThreadBroker = Option<Rc<RefCell<Bridge>>>;
+
+impl Group<Command> {
+    /// Takes a publication to a topic that the broker has, to be called on any thread. Otherwise it is given back.
+    pub(crate) fn publish_upstream(
+        &self,
+        publication: Publication,
+    ) -> Result<Result<(), PublishError>, Publication> {
+        let Some(broker) = &self.broker else { return Err(publication) };
+        let Destination::Topic(name) = &publication.to else { return Err(publication) };
+        if !broker.covers(name) {
+            return Err(publication);
+        }
+        let bytes = publication.message.bytes().len() + envelope::HEAD_BYTES_MAX;
+        Ok(broker.reserve(bytes).map_err(PublishError::Broker).and_then(|()| {
+            let call = move |cx: &mut Context<'_>| cx.hand_to_broker(publication, bytes);
+            self.try_send(0, Command::Call(Box::new(call))).map_err(|error| {
+                broker.release(bytes);
+                match error {
+                    crate::PostError::Full => PublishError::Broker(Full::Messages),
+                    crate::PostError::Gone => PublishError::Gone,
+                }
+            })
+        }))
+    }
+}
+
+impl Context<'_> {
+    /// Sends a message to all subscribers of a topic in this process, on all threads, also if the topic is shared by a broker: what they
+    /// missed by a gap, for example.
+    ///
+    /// # Errors
+    /// Those of [`Handle::publish_topic`](crate::Handle::publish_topic).
+    pub fn publish_local(&mut self, topic: &str, message: &Broadcast) -> Result<(), PublishError> {
+        self.publish_in_process(Publication::to_topic(topic, message, None, None)?)
+    }
+
+    /// Begins the connection to the broker, on the first thread.
+    pub(crate) fn start_broker(&mut self, options: &BrokerOptions) {
+        if self.state.shard == 0 {
+            let bridge = Bridge::new(self.now(), options);
+            self.state.broker = Some(Rc::new(RefCell::new(bridge)));
+            self.drive_broker();
+        }
+    }
+
+    /// Reports to the first thread which topics have got their first subscriber here, or have lost their last.
+    pub(crate) fn report_topics(&mut self) {
+        let changes = self.state.topics.take_changes();
+        if changes.is_empty() {
+            return;
+        }
+        let shard = self.state.shard;
+        if shard == 0 {
+            return self.topics_changed(shard, changes);
+        }
+        let call = move |cx: &mut Context<'_>| cx.topics_changed(shard, changes);
+        // In their order: a topic that is left and joined again must not end as one that was left.
+        self.state.group.send_in_order(0, Command::Call(Box::new(call)));
+    }
+
+    fn topics_changed(&mut self, shard: u16, changes: Vec<TopicChange>) {
+        let now = self.now();
+        if let Some(bridge) = self.state.broker.clone() {
+            changes.into_iter().for_each(|change| bridge.borrow_mut().change(now, shard, &change));
+            self.drive_broker();
+        }
+    }
+
+    /// Publishes at the broker, on the first thread.
+    fn hand_to_broker(&mut self, publication: Publication, bytes: usize) {
+        let group = Arc::clone(&self.state.group);
+        let Some(broker) = &group.broker else { return };
+        match self.state.broker.clone() {
+            Some(bridge) => {
+                bridge.borrow_mut().publish(broker.process, publication, bytes);
+                self.drive_broker();
+            }
+            None => broker.release(bytes),
+        }
+    }
+}

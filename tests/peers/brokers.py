@@ -1,0 +1,325 @@
+#!/usr/bin/env python3
+"""Rooms that two processes share by a real Redis server, which is killed, stopped, restarted, and cuts connections off.
+
+What each member of a room receives of one speaker is a subsequence without repeats, and where something is missing, a line before it
+says that messages may be missing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Iterator
+
+from websockets.asyncio.client import ClientConnection, connect
+
+from checks import Checks, free_port, running, wait_for_port
+
+checks = Checks("brokers")
+
+BINARY = os.environ.get("ROOMS_BROKER", "target/debug/examples/rooms_broker")
+#: Members of the room in each process.
+MEMBERS = 4
+GAP = "* messages may be missing"
+
+
+class Redis:
+    """A server on a port of its own, which can be killed and started again."""
+
+    def __init__(self, directory: str) -> None:
+        self.port, self.tls_port, self.directory = free_port(), free_port(), directory
+        self.certificate = f"{directory}/certificate.pem"
+        self.process: subprocess.Popen | None = None
+        self.make_certificate()
+        self.start()
+
+    def make_certificate(self) -> None:
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+        command += ["-subj", "/CN=redis", "-addext", "subjectAltName=DNS:localhost"]
+        command += ["-addext", "basicConstraints=critical,CA:FALSE"]
+        command += ["-keyout", f"{self.directory}/key.pem", "-out", self.certificate]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def start(self) -> None:
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self.directory]
+        command += ["--tls-port", str(self.tls_port), "--tls-auth-clients", "no"]
+        command += ["--tls-cert-file", self.certificate, "--tls-key-file", f"{self.directory}/key.pem"]
+        command += ["--tls-ca-cert-file", self.certificate]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        wait_for_port(self.port, self.process)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def ask(self, command: str) -> str:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as stream:
+            stream.sendall(f"{command}\r\n".encode())
+            return stream.recv(1 << 16).decode()
+
+
+class Member:
+    """A member of the room, with everything that it has received."""
+
+    def __init__(self, peer: ClientConnection) -> None:
+        self.peer, self.lines = peer, []
+        self.reader = asyncio.create_task(self.read())
+
+    async def read(self) -> None:
+        async for line in self.peer:
+            self.lines.append(line)
+
+    async def until(self, what: str, line: str, seconds: float = 20) -> None:
+        give_up = time.monotonic() + seconds
+        while line not in self.lines:
+            if time.monotonic() > give_up:
+                raise TimeoutError(f"{what}: {self.lines[-3:]}")
+            await asyncio.sleep(0.005)
+
+    def said(self) -> list[str]:
+        return [line for line in self.lines if not line.startswith("*")]
+
+    def judge(self) -> str:
+        """What is wrong with the sequence, or nothing."""
+        last: dict[str, int] = {}
+        covered: set[str] = set()
+        for line in self.lines:
+            if line == GAP:
+                covered = set(last)
+            elif not line.startswith("*"):
+                speaker, number = line.split(" ")[:2]
+                before = last.get(speaker, 0)
+                if int(number) <= before:
+                    return f"{line} after {before}"
+                if int(number) > before + 1 and speaker not in covered and before > 0:
+                    return f"{line} after {before} without a gap"
+                last[speaker] = int(number)
+                covered.discard(speaker)
+        return ""
+
+
+class Room:
+    """Two processes with members of one room each."""
+
+    def __init__(self, redis: Redis, members: list[Member]) -> None:
+        self.redis, self.members, self.numbers = redis, members, [0, 0]
+
+    async def say(self, process: int, count: int, pause: float = 0) -> None:
+        speaker = self.members[process * MEMBERS]
+        for _ in range(count):
+            self.numbers[process] += 1
+            await speaker.peer.send(f"{'AB'[process]} {self.numbers[process]}")
+            if pause:
+                await asyncio.sleep(pause)
+
+    async def settle(self) -> None:
+        """Says something until everybody has received it: what was on its way when the connection ended may be lost."""
+        give_up = time.monotonic() + 20
+        while True:
+            await self.say(0, 1)
+            await self.say(1, 1)
+            last = {f"A {self.numbers[0]}", f"B {self.numbers[1]}"}
+            for _ in range(40):
+                if all(last <= set(member.lines[-50:]) for member in self.members):
+                    return
+                await asyncio.sleep(0.005)
+            if time.monotonic() > give_up:
+                raise TimeoutError(f"the room is silent: {[member.lines[-2:] for member in self.members]}")
+
+    def judge(self, name: str) -> None:
+        wrong = [found for member in self.members if (found := member.judge())]
+        checks.check(f"{name}: each sequence is one of the topic without repeats, and holes have gaps", not wrong, wrong[:3])
+
+    def gaps(self) -> list[int]:
+        return [member.lines.count(GAP) for member in self.members]
+
+
+async def enter(port: int, room: str) -> Member:
+    url = f"ws://127.0.0.1:{port}/rooms/{room}"
+    return Member(await connect(url, max_size=None, open_timeout=20, close_timeout=20, max_queue=None))
+
+
+async def open_room(redis: Redis, ports: list[int], name: str) -> Room:
+    members = []
+    for port in ports:
+        first = await enter(port, name)
+        await first.until("the room is shared", "* shared")
+        members += [first, *[await enter(port, name) for _ in range(MEMBERS - 1)]]
+    for member in members:
+        await member.until("welcome", "* welcome")
+    return Room(redis, members)
+
+
+async def exchange(room: Room) -> None:
+    await asyncio.gather(room.say(0, 200), room.say(1, 200))
+    await room.settle()
+    sequences = {tuple(member.said()) for member in room.members}
+    checks.equal("everybody receives the same in the same order, across processes", len(sequences), 1)
+    expected = sum(room.numbers)
+    checks.equal("everything, once", {len(member.said()) for member in room.members}, {expected})
+    room.judge("exchange")
+    answer = room.redis.ask("PUBSUB NUMSUB lws/room/exchange")
+    checks.equal("each process has subscribed once", answer.split("\r\n")[-2], ":2")
+
+
+async def latency(room: Room) -> None:
+    """Deliveries in the other process, beside an idle broker. What a busy machine makes of it is reported, and not judged."""
+    times = []
+    listener = room.members[MEMBERS]
+    for _ in range(200):
+        begun = time.perf_counter()
+        await room.say(0, 1)
+        line = f"A {room.numbers[0]}"
+        while line not in listener.lines[-3:]:
+            await asyncio.sleep(0)
+        times.append((time.perf_counter() - begun) * 1000)
+        await asyncio.sleep(0.002)
+    times.sort()
+    print(f"through two processes: median {times[100]:.2f} ms, 95 % under {times[190]:.2f} ms")
+    checks.check("a delivery takes no tenth of a second", times[190] < 100, times[190])
+
+
+async def killed(room: Room) -> None:
+    for _ in range(2):
+        talk = asyncio.gather(room.say(0, 300, 0.001), room.say(1, 300, 0.001))
+        await asyncio.sleep(0.1)
+        room.redis.kill()
+        await asyncio.sleep(0.1)
+        room.redis.start()
+        await talk
+        await room.settle()
+    room.judge("killed")
+    checks.check("each of two connections that were lost is a gap", min(room.gaps()) >= 2, room.gaps())
+
+
+async def cut_off(room: Room) -> None:
+    for _ in range(3):
+        talk = asyncio.gather(room.say(0, 100, 0.001), room.say(1, 100, 0.001))
+        await asyncio.sleep(0.05)
+        checks.equal("both are cut off", room.redis.ask("CLIENT KILL TYPE pubsub"), ":2\r\n")
+        await talk
+        await room.settle()
+    room.judge("cut off")
+    checks.check("each is a gap", min(room.gaps()) >= 3, room.gaps())
+
+
+async def stopped(room: Room) -> None:
+    room.redis.process.send_signal(signal.SIGSTOP)
+    try:
+        # More than may wait, in the kernel as well.
+        await room.say(0, 30_000)
+        refused = "* not sent: for the broker of the topic: as many publications as may wait for the broker are waiting"
+        await room.members[0].until("what is too much is refused", refused)
+    finally:
+        room.redis.process.send_signal(signal.SIGCONT)
+    await room.settle()
+    # A hole is what was refused, and no one else's loss: the numbers of A are not judged.
+    said = [line for line in room.members[MEMBERS].said() if line.startswith("A")]
+    numbers = [int(line.split(" ")[1]) for line in said]
+    checks.check("what was accepted arrives in order, once", numbers == sorted(set(numbers)) and len(numbers) > 4_096)
+    checks.equal("without a gap", room.gaps(), [0] * len(room.members))
+
+
+async def recovered(room: Room) -> None:
+    """Only the process that listens is cut off: history fills in everything."""
+    for _ in range(3):
+        talk = asyncio.create_task(room.say(0, 200, 0.001))
+        await asyncio.sleep(0.05)
+        clients = room.redis.ask("CLIENT LIST TYPE pubsub").splitlines()
+        ids = [line.split(" ")[0].removeprefix("id=") for line in clients if "name=listener" in line]
+        checks.equal("it is cut off", room.redis.ask(f"CLIENT KILL ID {ids[0]}"), ":1\r\n")
+        await talk
+        await room.settle()
+    room.judge("recovered")
+    checks.equal("nothing is missing", room.gaps(), [0] * len(room.members))
+    for speaker in "A":
+        said = [line for line in room.members[MEMBERS].said() if line.startswith(speaker)]
+        checks.equal(f"everything of {speaker} is there", len(said), room.numbers[0])
+
+
+async def fan_out(process: subprocess.Popen, port: int) -> float:
+    """Processor time of a server, in microseconds for each delivery of 128 octets."""
+    count, messages, rounds = 200, 50, 3
+    speaker = await enter(port, "crowd")
+    listeners = [await enter(port, "crowd") for _ in range(count)]
+    for member in [speaker, *listeners]:
+        # Its greeting, which each example has its own words for.
+        while not member.lines:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.3)
+
+    def spent() -> int:
+        tasks = Path(f"/proc/{process.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+
+    best = float("inf")
+    for turn in range(rounds):
+        before = spent()
+        for number in range(messages):
+            await speaker.peer.send(f"{turn} {number} ".ljust(128, "x"))
+            last = f"{turn} {number} ".ljust(128, "x")
+            while any(member.lines[-1] != last for member in listeners):
+                await asyncio.sleep(0)
+        best = min(best, (spent() - before) / 1000 / messages / count)
+    for member in [speaker, *listeners]:
+        await member.peer.close()
+    return best
+
+
+def compare(redis: Redis) -> None:
+    """What a delivery costs by way of the broker, beside the same within one process."""
+    with checks.scenario("fan-out"):
+        costs = []
+        for command in [[os.environ.get("ROOMS", "target/debug/examples/rooms")], [BINARY, f"redis://127.0.0.1:{redis.port}"]]:
+            port = free_port()
+            command.insert(1, f"127.0.0.1:{port}")
+            with running(command, port, stderr=subprocess.DEVNULL) as process:
+                costs.append(asyncio.run(fan_out(process, port)))
+        local, shared = costs
+        print(f"to 200 subscribers: {local:.2f} us a delivery locally, {shared:.2f} us by the broker: {shared / local:.2f}")
+        checks.check("a delivery by the broker costs what it costs locally, within a half", shared < local * 1.5, costs)
+
+
+@contextmanager
+def processes(redis: Redis, urls: list[str]) -> Iterator[list[int]]:
+    with ExitStack() as stack:
+        ports = []
+        for url, threads in zip(urls, ["1", "3"], strict=True):
+            port = free_port()
+            environment = {**os.environ, "SSL_CERT_FILE": redis.certificate}
+            command = [BINARY, f"127.0.0.1:{port}", url, threads]
+            stack.enter_context(running(command, port, stderr=subprocess.DEVNULL, env=environment))
+            ports.append(port)
+        yield ports
+
+
+async def scenario(redis: Redis, ports: list[int], check: object) -> None:
+    with checks.scenario(check.__name__):
+        room = await open_room(redis, ports, check.__name__)
+        await asyncio.wait_for(check(room), 60)
+        for member in room.members:
+            await member.peer.close()
+
+
+with tempfile.TemporaryDirectory() as directory:
+    redis = Redis(directory)
+    try:
+        plain = f"redis://127.0.0.1:{redis.port}"
+        with processes(redis, [plain, plain]) as ports:
+            for check in [exchange, latency, killed, cut_off, stopped]:
+                asyncio.run(scenario(redis, ports, check))
+        # One of them by TLS.
+        urls = [f"{plain}?history=2000", f"rediss://localhost:{redis.tls_port}?history=2000&name=listener"]
+        with processes(redis, urls) as ports:
+            for check in [exchange, recovered]:
+                asyncio.run(scenario(redis, ports, check))
+        compare(redis)
+    finally:
+        redis.kill()
+checks.finish()
