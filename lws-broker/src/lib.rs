@@ -26,6 +26,8 @@ mod remote;
 mod session;
 mod subscriptions;
 mod topic;
+#[cfg(feature = "nats")]
+mod transmit;
 
 pub use bytes::Bytes;
 pub use event::{Cause, Event, Full, Position, Receipt};
