@@ -221,7 +221,8 @@ impl Mesh {
                 Some(Link::Connecting(_)) | None => break,
             };
             match outcome {
-                Ok(Some(())) => {}
+                // At once, so that what follows from it does not depend on how the input is cut.
+                Ok(Some(())) => self.settle(now),
                 Ok(None) => break,
                 Err(malformed) => self.on_malformed(now, link, malformed),
             }
