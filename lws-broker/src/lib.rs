@@ -6,6 +6,8 @@
 //! [`Event::Gap`] wherever a message may be missing, or recovery from the broker's history. A protocol is a [`Session`]: octets in and
 //! out of one connection.
 //!
+//! [`redis`] and [`nats`] are protocols of brokers. A [`mesh::Mesh`] needs no broker: processes on one machine, connected to each other.
+//!
 //! What is promised: each subscriber's messages are a subsequence of the topic's, without repeats, and each hole is covered by a
 //! gap. Nothing is kept without a bound: see [`Limits`].
 
@@ -14,6 +16,8 @@
 mod backoff;
 mod event;
 mod local;
+#[cfg(feature = "mesh")]
+pub mod mesh;
 #[cfg(feature = "nats")]
 pub mod nats;
 mod options;
@@ -26,6 +30,8 @@ mod remote;
 mod session;
 mod subscriptions;
 mod topic;
+#[cfg(any(feature = "mesh", feature = "nats"))]
+mod transmit;
 
 pub use bytes::Bytes;
 pub use event::{Cause, Event, Full, Position, Receipt};

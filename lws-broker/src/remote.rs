@@ -325,7 +325,7 @@ impl Remote {
                 continue;
             }
             up.session.publish(receipt, &topic, &payload);
-            if !echo && self.subscriptions.is_wanted(&topic) {
+            if !echo && self.subscriptions.is_delivered(&topic) {
                 self.out.events.push_back(Event::Message { topic, payload, position: None });
             }
         }

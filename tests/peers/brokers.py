@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Rooms that two processes share by a real Redis server, which is killed, stopped, restarted, and cuts connections off.
+"""Rooms that two processes share by a real Redis server, which is killed, stopped, restarted, and cuts connections off; and by one of NATS.
 
 What each member of a room receives of one speaker is a subsequence without repeats, and where something is missing, a line before it
 says that messages may be missing."""
@@ -64,6 +64,26 @@ class Redis:
             return stream.recv(1 << 16).decode()
 
 
+class Nats:
+    """A server of NATS on a port of its own, which can be killed and started again."""
+
+    certificate = "/dev/null"
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.process: subprocess.Popen | None = None
+        self.start()
+
+    def start(self) -> None:
+        command = ["nats-server", "-a", "127.0.0.1", "-p", str(self.port)]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for_port(self.port, self.process)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
 class Member:
     """A member of the room, with everything that it has received."""
 
@@ -107,7 +127,7 @@ class Member:
 class Room:
     """Two processes with members of one room each."""
 
-    def __init__(self, redis: Redis, members: list[Member]) -> None:
+    def __init__(self, redis: Redis | Nats, members: list[Member]) -> None:
         self.redis, self.members, self.numbers = redis, members, [0, 0]
 
     async def say(self, process: int, count: int, pause: float = 0) -> None:
@@ -145,7 +165,7 @@ async def enter(port: int, room: str) -> Member:
     return Member(await connect(url, max_size=None, open_timeout=20, close_timeout=20, max_queue=None))
 
 
-async def open_room(redis: Redis, ports: list[int], name: str) -> Room:
+async def open_room(redis: Redis | Nats, ports: list[int], name: str) -> Room:
     members = []
     for port in ports:
         first = await enter(port, name)
@@ -164,8 +184,9 @@ async def exchange(room: Room) -> None:
     expected = sum(room.numbers)
     checks.equal("everything, once", {len(member.said()) for member in room.members}, {expected})
     room.judge("exchange")
-    answer = room.redis.ask("PUBSUB NUMSUB lws/room/exchange")
-    checks.equal("each process has subscribed once", answer.split("\r\n")[-2], ":2")
+    if isinstance(room.redis, Redis):
+        answer = room.redis.ask("PUBSUB NUMSUB lws/room/exchange")
+        checks.equal("each process has subscribed once", answer.split("\r\n")[-2], ":2")
 
 
 async def latency(room: Room) -> None:
@@ -287,7 +308,7 @@ def compare(redis: Redis) -> None:
 
 
 @contextmanager
-def processes(redis: Redis, urls: list[str]) -> Iterator[list[int]]:
+def processes(redis: Redis | Nats, urls: list[str]) -> Iterator[list[int]]:
     with ExitStack() as stack:
         ports = []
         for url, threads in zip(urls, ["1", "3"], strict=True):
@@ -299,7 +320,7 @@ def processes(redis: Redis, urls: list[str]) -> Iterator[list[int]]:
         yield ports
 
 
-async def scenario(redis: Redis, ports: list[int], check: object) -> None:
+async def scenario(redis: Redis | Nats, ports: list[int], check: object) -> None:
     with checks.scenario(check.__name__):
         room = await open_room(redis, ports, check.__name__)
         await asyncio.wait_for(check(room), 60)
@@ -322,4 +343,11 @@ with tempfile.TemporaryDirectory() as directory:
         compare(redis)
     finally:
         redis.kill()
+nats = Nats()
+try:
+    with processes(nats, [f"nats://127.0.0.1:{nats.port}"] * 2) as ports:
+        for check in [exchange, latency, killed, stopped]:
+            asyncio.run(scenario(nats, ports, check))
+finally:
+    nats.kill()
 checks.finish()

@@ -91,9 +91,10 @@ impl Subscriptions {
         self.next_number
     }
 
-    /// Whether messages to a topic are to be delivered.
-    pub(crate) fn is_wanted(&self, topic: &Topic) -> bool {
-        self.topics.get(topic).is_some_and(Upstream::is_wanted)
+    /// Whether messages to a topic are delivered: it is wanted, and the broker has confirmed it on this connection.
+    pub(crate) fn is_delivered(&self, topic: &Topic) -> bool {
+        let delivers = |it: &Upstream| it.is_wanted() && matches!(it.phase, Phase::Live);
+        self.topics.get(topic).is_some_and(delivers)
     }
 
     /// The first subscriber of a topic is there.

@@ -55,7 +55,7 @@ fn blocks(mut input: &[u8]) {
         let all = fields(&whole);
         assert!(all.starts_with(&kept), "{kept:?} of {all:?}");
         assert_eq!(section.overflow().is_none(), all.len() == kept.len());
-        assert_eq!(section.size(), all.iter().map(Field::size).sum());
+        assert_eq!(section.size(), all.iter().map(Field::size).sum::<usize>());
         assert!(section.size() <= SMALL.hard_bytes_max as usize);
         let lines: Vec<_> = all.into_iter().map(|field| (field, Indexing::Index)).collect();
         again.send(&lines);

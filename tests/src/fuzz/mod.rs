@@ -11,6 +11,8 @@ mod http2;
 mod http2_acceptance;
 mod http2_differential;
 mod http2_pieces;
+mod mesh;
+mod nats;
 mod operations;
 mod proxy_lines;
 mod resp;
@@ -23,6 +25,8 @@ pub use http1::{chunked, request, response};
 pub use http2::{http2_frames, http2_operations};
 pub use http2_acceptance::http2_acceptance;
 pub use http2_differential::http2_differential;
+pub use mesh::mesh;
+pub use nats::nats;
 pub use operations::operations;
 pub use proxy_lines::proxy_lines;
 pub use resp::resp;
@@ -53,7 +57,7 @@ pub enum Input {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 21] = [
+pub const TARGETS: [Target; 23] = [
     Target { name: "http1_request", body: request, input: Input::Octets, made: 1_500 },
     Target { name: "http1_response", body: response, input: Input::Octets, made: 1_500 },
     Target { name: "chunked", body: chunked, input: Input::Octets, made: 1_500 },
@@ -68,6 +72,8 @@ pub const TARGETS: [Target; 21] = [
     Target { name: "operations", body: operations, input: Input::Choices, made: 4_000 },
     Target { name: "proxy_lines", body: proxy_lines, input: Input::Octets, made: 1_500 },
     Target { name: "resp", body: resp, input: Input::Octets, made: 1_500 },
+    Target { name: "nats", body: nats, input: Input::Octets, made: 1_500 },
+    Target { name: "mesh", body: mesh, input: Input::Octets, made: 1_500 },
     Target { name: "tls_records", body: records, input: Input::Octets, made: 1_500 },
     Target { name: "file_paths", body: lws_files::fuzz::paths, input: Input::Octets, made: 1_500 },
     Target { name: "file_ranges", body: lws_files::fuzz::ranges, input: Input::Octets, made: 1_500 },

@@ -21,7 +21,7 @@ use bridge::Bridge;
 use lws_broker::Protocol;
 #[doc(inline)]
 pub use lws_broker::{
-    Cause, Endpoint, Event, Full, Limits, Options, Position, Receipt, Security, Topic, redis,
+    Cause, Endpoint, Event, Full, Limits, Options, Position, Receipt, Security, Topic, nats, redis,
 };
 use std::cell::RefCell;
 use std::fmt;
@@ -68,6 +68,16 @@ impl BrokerOptions {
     #[must_use]
     pub fn redis(prefix: &str, options: redis::RedisOptions) -> Self {
         Self::new(prefix, move |limits| Box::new(redis::Redis::new(options.clone(), limits)))
+    }
+
+    /// Servers of NATS by their addresses, `host:port`, for topics that begin with `prefix`. TLS is spoken from the first octet on or not at
+    /// all: [`nats::Tls::Required`] is not supported here, and [`Event::Down`] says so.
+    ///
+    /// # Errors
+    /// There is no address, or more than 64, or one is none.
+    pub fn nats(prefix: &str, servers: &[&str], options: nats::NatsOptions) -> Result<Self, nats::NoServer> {
+        let nats = nats::Nats::new(servers, options)?;
+        Ok(Self::new(prefix, move |_| Box::new(nats.clone())))
     }
 
     /// Has `call` called with each event but messages, on the first thread: gaps above all, after which an application sends its
