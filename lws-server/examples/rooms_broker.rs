@@ -58,8 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let broker = match url.strip_prefix("nats://") {
         Some(servers) => {
             let servers: Vec<_> = servers.split(',').collect();
-            // One order for all, as with Redis.
-            BrokerOptions::nats("room/", &servers, NatsOptions { echo: true, ..NatsOptions::default() })?
+            BrokerOptions::nats("room/", &servers, NatsOptions::default())?
         }
         None => BrokerOptions::redis("room/", RedisOptions::from_url(&url)?),
     };

@@ -179,8 +179,11 @@ async def open_room(redis: Redis | Nats, ports: list[int], name: str) -> Room:
 async def exchange(room: Room) -> None:
     await asyncio.gather(room.say(0, 200), room.say(1, 200))
     await room.settle()
-    sequences = {tuple(member.said()) for member in room.members}
-    checks.equal("everybody receives the same in the same order, across processes", len(sequences), 1)
+    # A server of NATS keeps the order of each publisher only, which `judge` looks at.
+    in_one_order = isinstance(room.redis, Redis)
+    sequences = {tuple(member.said() if in_one_order else sorted(member.said())) for member in room.members}
+    order = ", in the same order" if in_one_order else ""
+    checks.equal(f"everybody receives the same{order}, across processes", len(sequences), 1)
     expected = sum(room.numbers)
     checks.equal("everything, once", {len(member.said()) for member in room.members}, {expected})
     room.judge("exchange")

@@ -27,9 +27,9 @@ pub struct NatsOptions {
     pub credentials: Credentials,
     /// Whether TLS is used.
     pub tls: Tls,
-    /// Whether what this process publishes comes back to it by the server. Then all processes at one server receive the messages of a
-    /// topic in the same order, as of Redis. Otherwise its own are delivered at once, and only those of each publisher have an order.
-    /// Default false.
+    /// Whether what this process publishes comes back to it by the server, so that it hears its own messages when others can.
+    /// Otherwise they are delivered at once. The messages of each publisher have an order either way; between publishers a server has
+    /// none, and each process may hear another one. Default false.
     pub echo: bool,
     /// What this process is called in the server's monitoring.
     pub name: Box<str>,

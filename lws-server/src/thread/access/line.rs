@@ -42,7 +42,7 @@ impl<'a> Line<'a> {
 
     /// Appends milliseconds with three digits behind the point.
     pub(super) fn millis(&mut self, time: Duration) -> fmt::Result {
-        // More than half a million years are not told apart.
+        // Half a million years and more are one number.
         let micros = time.as_secs().saturating_mul(1_000_000).saturating_add(time.subsec_micros().into());
         let part = (micros % 1_000) as u16;
         self.number(micros / 1_000, 1)?;
