@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -281,6 +282,19 @@ def curl(serving: Serving, path: str, *options: str, content: bytes = b"") -> tu
     return int(status), got
 
 
+def refused(serving: Serving, path: str, content: bytes, version: str) -> int:
+    """The status that ends an upload. curl 7.88 drops a response over HTTP/2 whose stream is reset behind it, which RFC 9113 §8.1 has
+    servers do."""
+    if version == "--http1.1":
+        return curl(serving, path, version, "-T", "-", content=content)[0]
+    file = serving.folder / "upload"
+    file.write_bytes(content)
+    asked = ["nghttp", "-v", "-t", str(PATIENCE), "-H", ":method: PUT", "-d", file, f"http://localhost:{serving.shelf}/shelf/{path}"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+    status = re.search(r":status: (\d+)", re.sub(r"\x1b\[[0-9;]*m", "", said))
+    return int(status[1]) if status else 0
+
+
 def requests(serving: Serving) -> None:
     """Requests that a library answers."""
     large = os.urandom(SHELF_BYTES)
@@ -294,7 +308,7 @@ def requests(serving: Serving) -> None:
             name = version.strip("-")
             checks.equal("what is not there", ask(name), (404, b""))
             checks.equal("content in pieces, to the limit", ask(name, *put, "-H", "Content-Type: text/x", content=large), (201, b""))
-            checks.equal("past the limit", ask(name, *put, content=large + b"a")[0], 413)
+            checks.equal("past the limit", refused(serving, name, large + b"a", version), 413)
             checks.check("it is sent as the peer takes it, and nothing is lost", ask(name) == (200, large))
             head = ask(name, "-I")
             checks.check("with its fields", head[0] == 200 and b"content-type: text/x" in head[1].lower(), head)

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -47,6 +48,21 @@ impl RedisServer {
 
     /// Starts it, or starts it again.
     pub(crate) fn run(&mut self) {
+        let patience = Instant::now() + Duration::from_secs(10);
+        let mut child = self.spawn();
+        // The Unix socket comes last. Connecting to the port before somebody listens there may connect to itself, and takes it.
+        while UnixStream::connect(self.socket()).is_err() {
+            assert!(Instant::now() < patience, "redis-server does not listen");
+            if child.try_wait().is_ok_and(|ended| ended.is_some()) {
+                // Its port was that of a connection of another process.
+                child = self.spawn();
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self.child = Some(child);
+    }
+
+    fn spawn(&self) -> Child {
         let child = Command::new("redis-server")
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""])
             .args(["--unixsocket", &self.socket().display().to_string()])
@@ -54,12 +70,7 @@ impl RedisServer {
             .args(&self.arguments)
             .stdout(Stdio::null())
             .spawn();
-        self.child = Some(child.expect("redis-server"));
-        let patience = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(Instant::now() < patience, "redis-server does not listen");
-            std::thread::yield_now();
-        }
+        child.expect("redis-server")
     }
 
     pub(crate) fn kill(&mut self) {
