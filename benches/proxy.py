@@ -28,15 +28,10 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests" / "peers"))
 
 from checks import free_port, running  # noqa: E402 - the path is set above
-from files import certificate  # noqa: E402 - beside this file
+from files import certificate, cpu_seconds  # noqa: E402 - beside this file
 
 FIRST, SECOND = ["taskset", "-c", "0"], ["taskset", "-c", "1"]
 KEPT = "1000000"
-
-
-def ran(pid: int) -> float:
-    """Seconds that the threads of a process were on a core."""
-    return sum(int(task.read_text().split()[0]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 
 
 def resident(pid: int) -> int:
@@ -168,9 +163,9 @@ def requests(bench: Bench, what: str, path: str, count: int, http2: bool, wanted
     with proxies(bench) as all_of_them:
 
         def measure(pid: int, port: int) -> float:
-            before = ran(pid)
+            before = cpu_seconds(pid)
             h2load(f"http://127.0.0.1:{port}{path}", count, *shape)
-            return (ran(pid) - before) / count * 1e6
+            return (cpu_seconds(pid) - before) / count * 1e6
 
         measures = {
             name: lambda pid=pid, port=second if http2 else port: measure(pid, port) for name, (pid, port, second) in all_of_them.items()

@@ -5,13 +5,13 @@
 //! no limits: they are rulers, not servers.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
 
-use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::epoll::EventFlags;
 
 use crate::Result;
-use crate::client::MAX_EVENTS;
+use crate::epoll_server::{EpollServer, watch};
 
 /// What comes back for what was read.
 #[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
@@ -28,16 +28,11 @@ pub const HELLO: &[u8] = b"Hello, world!";
 const RESPONSES_MAX: usize = 64;
 /// As much as the measured peers read at once. Larger reads leave the second-level cache.
 const READ_BYTES: usize = 256 * 1024;
-const LISTENER: u64 = u64::MAX;
 
 /// A bare server on 127.0.0.1.
 pub struct Ceiling {
     kind: Kind,
-    epoll: OwnedFd,
-    listener: TcpListener,
-    /// By descriptor number.
-    connections: Vec<Option<Connection>>,
-    buffer: Box<[u8]>,
+    server: EpollServer<Connection>,
     responses: Responses,
 }
 
@@ -78,77 +73,42 @@ impl Ceiling {
     /// # Errors
     /// When the port is taken or the kernel refuses an epoll.
     pub fn bind(kind: Kind, port: u16, content: &[u8]) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-        listener.set_nonblocking(true)?;
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
-        Ok(Self {
-            kind,
-            epoll,
-            listener,
-            connections: Vec::new(),
-            buffer: vec![0; READ_BYTES].into(),
-            responses: Responses::new(content),
-        })
+        Ok(Self { kind, server: EpollServer::bind(port)?, responses: Responses::new(content) })
     }
 
     /// Where it listens.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
     pub fn port(&self) -> Result<u16> {
-        Ok(self.listener.local_addr()?.port())
+        self.server.port()
     }
 
     /// Serves until the process is ended.
     ///
     /// # Errors
     /// When the kernel refuses to wait or to accept.
-    pub fn run(mut self) -> Result<()> {
-        let mut events = Vec::with_capacity(MAX_EVENTS);
-        loop {
-            events.clear();
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-            for event in &events {
-                match event.data.u64() {
-                    LISTENER => self.accept()?,
-                    slot => self.serve(slot as usize),
+    pub fn run(self) -> Result<()> {
+        let Self { kind, server, responses } = self;
+        let mut buffer = vec![0; READ_BYTES];
+        server.run(
+            |server, socket| {
+                let empty_line = EmptyLine::default();
+                server.add(socket, |socket| Connection { socket, unsent: Vec::new(), empty_line })
+            },
+            |server, number| {
+                let Some((connection, epoll)) = server.get_mut(number) else { return };
+                // One read and its answer, or the rest of an earlier answer.
+                let served = if connection.unsent.is_empty() {
+                    connection.answer(kind, &mut buffer, &responses, epoll)
+                } else {
+                    connection.flush(epoll)
+                };
+                if served.is_err() {
+                    server.close(number);
                 }
-            }
-        }
-    }
-
-    fn accept(&mut self) -> Result<()> {
-        loop {
-            let socket = match self.listener.accept() {
-                Ok((socket, _)) => socket,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error.into()),
-            };
-            socket.set_nonblocking(true)?;
-            socket.set_nodelay(true)?;
-            let slot = socket.as_raw_fd() as usize;
-            epoll::add(&self.epoll, &socket, EventData::new_u64(slot as u64), EventFlags::IN)?;
-            if self.connections.len() <= slot {
-                self.connections.resize_with(slot + 1, || None);
-            }
-            self.connections[slot] =
-                Some(Connection { socket, unsent: Vec::new(), empty_line: EmptyLine::default() });
-        }
-    }
-
-    /// One read and its answer, or the rest of an earlier answer.
-    fn serve(&mut self, slot: usize) {
-        let Some(entry) = self.connections.get_mut(slot) else { return };
-        let Some(connection) = entry else { return };
-        let served = if connection.unsent.is_empty() {
-            connection.answer(self.kind, &mut self.buffer, &self.responses, &self.epoll)
-        } else {
-            connection.flush(&self.epoll)
-        };
-        if served.is_err() {
-            *entry = None;
-        }
+            },
+        )
     }
 }
 
@@ -188,7 +148,7 @@ impl Connection {
         let sent = sent(self.socket.write(bytes))?;
         if sent < bytes.len() {
             self.unsent.extend_from_slice(&bytes[sent..]);
-            self.watch(epoll, EventFlags::OUT)?;
+            watch(epoll, &self.socket, EventFlags::OUT)?;
         }
         Ok(())
     }
@@ -198,14 +158,9 @@ impl Connection {
         self.unsent.drain(..sent);
         if self.unsent.is_empty() {
             self.unsent = Vec::new();
-            self.watch(epoll, EventFlags::IN)?;
+            watch(epoll, &self.socket, EventFlags::IN)?;
         }
         Ok(())
-    }
-
-    fn watch(&self, epoll: &OwnedFd, flags: EventFlags) -> io::Result<()> {
-        let slot = EventData::new_u64(self.socket.as_raw_fd() as u64);
-        Ok(epoll::modify(epoll, &self.socket, slot, flags)?)
     }
 }
 

@@ -14,6 +14,7 @@ pub mod ceiling;
 pub mod cells;
 pub mod client;
 pub mod compare;
+mod epoll_server;
 pub mod fanout;
 pub mod histogram;
 pub mod hpack;

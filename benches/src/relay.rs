@@ -4,30 +4,29 @@
 //! protocol, and trusts its peers as the bare servers do.
 
 use std::io;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 
 use crate::Result;
-use crate::client::MAX_EVENTS;
+use crate::epoll_server::EpollServer;
 
-const LISTENER: u64 = u64::MAX;
 /// What the kernel gives a pipe.
 const PIPE_BYTES: usize = 64 * 1024;
 
 /// A relay on 127.0.0.1.
 pub struct Relay {
-    epoll: OwnedFd,
-    listener: TcpListener,
+    /// Each socket, and the number of the one that its bytes go to.
+    server: EpollServer<(TcpStream, usize)>,
     to: u16,
-    /// By descriptor number: each socket, and the number of the one that its bytes go to.
-    sockets: Vec<Option<(TcpStream, usize)>>,
-    pipe: (OwnedFd, OwnedFd),
+    pipe: Pipe,
 }
+
+/// What bytes pass through: what comes out, and what goes in.
+struct Pipe(OwnedFd, OwnedFd);
 
 impl Relay {
     /// Listens on `port`, and opens a connection to `to` for each that comes.
@@ -35,69 +34,41 @@ impl Relay {
     /// # Errors
     /// When the port is taken or the kernel refuses an epoll or a pipe.
     pub fn bind(port: u16, to: u16) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-        listener.set_nonblocking(true)?;
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
-        Ok(Self { epoll, listener, to, sockets: Vec::new(), pipe: pipe_with(PipeFlags::CLOEXEC)? })
+        let (out, into) = pipe_with(PipeFlags::CLOEXEC)?;
+        Ok(Self { server: EpollServer::bind(port)?, to, pipe: Pipe(out, into) })
     }
 
     /// Relays until the process is ended.
     ///
     /// # Errors
     /// When the kernel refuses to wait, to accept or to connect.
-    pub fn run(mut self) -> Result<()> {
-        let mut events = Vec::with_capacity(MAX_EVENTS);
-        loop {
-            events.clear();
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-            for event in &events {
-                match event.data.u64() {
-                    LISTENER => self.accept()?,
-                    slot => self.serve(slot as usize),
+    pub fn run(self) -> Result<()> {
+        let Self { server, to, pipe } = self;
+        server.run(
+            |server, client| {
+                let upstream = TcpStream::connect((Ipv4Addr::LOCALHOST, to))?;
+                let numbers = [&client, &upstream].map(|socket| socket.as_raw_fd() as usize);
+                server.add(client, |client| (client, numbers[1]))?;
+                server.add(upstream, |upstream| (upstream, numbers[0]))
+            },
+            |server, number| {
+                let Some((from, other)) = server.get(number) else { return };
+                let other = *other;
+                let Some((to, _)) = server.get(other) else { return };
+                // Either end closes both.
+                if pipe.carry(from, to).is_err() {
+                    server.close(number);
+                    server.close(other);
                 }
-            }
-        }
+            },
+        )
     }
+}
 
-    fn accept(&mut self) -> Result<()> {
-        loop {
-            let client = match self.listener.accept() {
-                Ok((socket, _)) => socket,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error.into()),
-            };
-            let server = TcpStream::connect((Ipv4Addr::LOCALHOST, self.to))?;
-            let slots = [&client, &server].map(|socket| socket.as_raw_fd() as usize);
-            for (socket, to) in [(client, slots[1]), (server, slots[0])] {
-                socket.set_nonblocking(true)?;
-                socket.set_nodelay(true)?;
-                let slot = socket.as_raw_fd() as usize;
-                epoll::add(&self.epoll, &socket, EventData::new_u64(slot as u64), EventFlags::IN)?;
-                if self.sockets.len() <= slot {
-                    self.sockets.resize_with(slot + 1, || None);
-                }
-                self.sockets[slot] = Some((socket, to));
-            }
-        }
-    }
-
-    /// Moves what a socket has received. Either end closes both.
-    fn serve(&mut self, slot: usize) {
-        let Some(Some((from, other))) = self.sockets.get(slot) else { return };
-        let other = *other;
-        let Some(Some((to, _))) = self.sockets.get(other) else { return };
-        if self.carry(from, to).is_err() {
-            self.sockets[slot] = None;
-            self.sockets[other] = None;
-        }
-    }
-
+impl Pipe {
+    /// Moves what a socket has received.
     fn carry(&self, from: &TcpStream, to: &TcpStream) -> io::Result<()> {
-        let (out, into) = &self.pipe;
+        let Self(out, into) = self;
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
         let mut left = match splice(from, None, into, None, PIPE_BYTES, flags) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),

@@ -47,9 +47,9 @@ pub struct Limits {
     /// How long requests wait for the first connection to an origin before a second one is made, since one is enough if
     /// its protocol turns out to be HTTP/2. Default 250 ms.
     pub protocol_wait: Duration,
-    /// How long the protocol of an origin is remembered. Default 24 h.
+    /// How long the protocol of an origin is remembered, and that it answered 421 ([`Options::coalesce`]). Default 24 h.
     pub protocol_memory: Duration,
-    /// The number of origins whose protocol is remembered. Default 1,024.
+    /// The number of origins whose protocol is remembered, and of those that answered 421. Default 1,024 of each.
     pub protocols_remembered_max: usize,
     /// How long a server may take to say 100 before the content is sent all the same. Default 1 s. RFC 9110 §10.1.1.
     #[doc(alias = "CURLOPT_EXPECT_100_TIMEOUT_MS")]

@@ -38,7 +38,7 @@ struct Wanted {
     /// The server that it is for.
     host: Option<String>,
     arrival: Arrival,
-    /// Those that go to each upstream.
+    /// Those that go to each upstream. Empty when the only one was asked.
     fields: Fields,
     body: Body,
     /// The client sends content when it is asked to. RFC 9110 §10.1.1.
@@ -120,7 +120,8 @@ impl Proxied {
         };
         let upstream = shared.balance.upstream(chosen.index);
         let mut fields = if shared.balance.len() == 1 {
-            // There is no other one to ask.
+            // There is no other one to ask, and this one was not asked before.
+            debug_assert!(self.tried.is_empty());
             std::mem::take(&mut self.wanted.fields)
         } else {
             self.wanted.fields.clone()

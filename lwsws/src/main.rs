@@ -154,10 +154,7 @@ fn serve(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result<(
         arguments.process.event_loop(configured.as_ref().and_then(Served::event_loop), log.as_ref());
     manager.watch(&server.handle());
     if let Some(log) = &log {
-        greet(log, &server, &what, secure);
-        if let Some(admin) = &admin {
-            log.line(format!("lwsws: the admin listener is {}", admin.address()));
-        }
+        greet(log, &server, &what, secure, admin.as_ref());
     }
     manager.ready(format_args!("serving {what}"));
     readiness.ready();
@@ -190,7 +187,7 @@ fn reload_of(
     }
 }
 
-/// Writes the last lines of the log. In the background there is no standard error, so that the end of the server is said there.
+/// Writes the last lines of the log. In the background there is no standard error, so an error that has ended the server is logged.
 fn finish_log(log: Log, served: &io::Result<()>) {
     if let Err(error) = served {
         log.line(format!("lwsws: {error}"));
@@ -317,8 +314,8 @@ fn admin_address(arguments: &Arguments, configured: Option<&Served>) -> io::Resu
     text.parse().map(Some).map_err(wrong)
 }
 
-/// Says where what is served.
-fn greet(log: &Log, server: &Server, what: &str, secure: Option<bool>) {
+/// Says where what is served, and where the admin listener is.
+fn greet(log: &Log, server: &Server, what: &str, secure: Option<bool>, admin: Option<&Admin>) {
     // Hosts share listeners.
     let mut said = Vec::new();
     for address in server.addresses() {
@@ -332,6 +329,9 @@ fn greet(log: &Log, server: &Server, what: &str, secure: Option<bool>) {
             by(server.threads()),
             url(address, secure)
         ));
+    }
+    if let Some(admin) = admin {
+        log.line(format!("lwsws: the admin listener is {}", admin.address()));
     }
 }
 
@@ -457,15 +457,7 @@ fn describe(
     if arguments.upgrade_h2c {
         builder = builder.upgrade_to_http2();
     }
-    if arguments.any_host {
-        builder = builder.any_host();
-    }
-    for host in &arguments.hosts {
-        builder = builder.host(host);
-    }
-    if !arguments.any_origin {
-        builder = builder.same_origin().origins(arguments.origins.iter().map(String::as_str));
-    }
+    builder = names(builder, arguments);
     #[cfg(feature = "record")]
     {
         builder = arguments.record.begin(builder, arguments.max_connections.is_none(), log)?;
@@ -493,6 +485,20 @@ fn describe(
             None => builder,
         }
     }))
+}
+
+/// The hosts that it answers for, and the origins that may open WebSockets and post.
+fn names(mut builder: Builder, arguments: &Arguments) -> Builder {
+    if arguments.any_host {
+        builder = builder.any_host();
+    }
+    for host in &arguments.hosts {
+        builder = builder.host(host);
+    }
+    if arguments.any_origin {
+        return builder;
+    }
+    builder.same_origin().origins(arguments.origins.iter().map(String::as_str))
 }
 
 /// What each thread serves: the files, below which nothing else is, or the demo.

@@ -28,8 +28,8 @@ pub(crate) fn become_user(
     Ok(())
 }
 
-/// The numbers of the user and group that [`become_user`] becomes, who files are given to that it has to write later on. `None` if it
-/// stays who it is.
+/// The numbers of the user and group that [`become_user`] will switch to. New files of the log are given to them, as they have to open
+/// them again. `None` if the user stays.
 ///
 /// # Errors
 /// There is no such user or group.

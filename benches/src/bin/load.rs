@@ -133,6 +133,13 @@ enum Command {
         #[arg(long, default_value_t = DEFAULT_PORT + 200)]
         port: u16,
     },
+    #[command(flatten)]
+    Part(Part),
+}
+
+/// What other commands and scripts start: one process each, bound to no core.
+#[derive(Subcommand)]
+enum Part {
     /// A server of one kind, as `fanout` starts it
     #[command(hide = true)]
     FanoutServer {
@@ -167,6 +174,7 @@ enum Command {
         to: u16,
     },
     /// Requests of our own client, as `benches/proxy.py` has them sent: prints the CPU time of each, in microseconds
+    #[command(hide = true)]
     Ask {
         version: ask::Version,
         /// How often requests are begun.
@@ -433,43 +441,44 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<ExitCode> {
     machine::raise_descriptor_limit();
-    if let Command::Ceiling { kind, port, content } = cli.command {
-        let content = content.map_or_else(|| ceiling::HELLO.to_vec(), |length| vec![b'x'; length]);
-        ceiling::Ceiling::bind(kind, port, &content)?.run()?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    if let Command::Relay { port, to } = cli.command {
-        relay::Relay::bind(port, to)?.run()?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    if let Command::Ask { version, batches, each, url } = cli.command {
-        let needed = ask::run(&ask::Ask { version, batches, each, url })?;
-        println!("{:.3}", needed.as_secs_f64() * 1e6);
-        return Ok(ExitCode::SUCCESS);
-    }
-    if let Command::Threads(arguments) = cli.command {
-        // Neither the server nor the client is bound to a core.
-        let gate = arguments.gate;
-        let met = threads::run(&arguments.comparison())?;
-        return Ok(if gate && !met { ExitCode::FAILURE } else { ExitCode::SUCCESS });
-    }
-    if let Command::LoopServer { kind, port } = cli.command {
-        server::run(kind, port)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    if let Command::FanoutServer { kind, port } = cli.command {
-        fanout::serve(kind, port)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    machine::pin(cli.client_core);
-    let core = cli.server_core;
     match cli.command {
-        Command::Ceiling { .. }
-        | Command::Relay { .. }
-        | Command::Ask { .. }
-        | Command::Threads(_)
-        | Command::LoopServer { .. }
-        | Command::FanoutServer { .. } => {}
+        Command::Part(part) => part.run().map(|()| ExitCode::SUCCESS),
+        Command::Threads(arguments) => {
+            // Neither the server nor the client is bound to a core.
+            let gate = arguments.gate;
+            let met = threads::run(&arguments.comparison())?;
+            Ok(if gate && !met { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        }
+        command => {
+            machine::pin(cli.client_core);
+            measure(command, cli.server_core)
+        }
+    }
+}
+
+impl Part {
+    fn run(self) -> Result<()> {
+        match self {
+            Self::FanoutServer { kind, port } => fanout::serve(kind, port),
+            Self::LoopServer { kind, port } => server::run(kind, port),
+            Self::Ceiling { kind, port, content } => {
+                let content = content.map_or_else(|| ceiling::HELLO.to_vec(), |length| vec![b'x'; length]);
+                ceiling::Ceiling::bind(kind, port, &content)?.run()
+            }
+            Self::Relay { port, to } => relay::Relay::bind(port, to)?.run(),
+            Self::Ask { version, batches, each, url } => {
+                let needed = ask::run(&ask::Ask { version, batches, each, url })?;
+                println!("{:.3}", needed.as_secs_f64() * 1e6);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Measures with the server on its core.
+fn measure(command: Command, core: usize) -> Result<ExitCode> {
+    match command {
+        Command::Part(_) | Command::Threads(_) => {}
         Command::Fanout { connections, messages, rounds, port } => {
             let connections = connections as usize;
             fanout::run(&fanout::Fanout { connections, messages, rounds: rounds.max(1), port, core })?;

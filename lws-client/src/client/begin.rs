@@ -67,17 +67,19 @@ impl Client {
 
     /// Begins a connection, unless the host turns out to be at one of these addresses.
     fn connect(&mut self, link: Link, key: Arc<Key>, shared_with: Vec<SocketAddr>) {
-        self.stats.connects_total += 1;
+        // Where its name leads says whether one is begun that may turn out to be shared.
+        let counted = shared_with.is_empty();
+        self.stats.connects_total += u64::from(counted);
         let options = match connect_options(&key, &self.options) {
             Ok(options) => ConnectOptions { shared_with, ..options },
             Err(text) => {
-                self.links.insert(link.name(), LinkRecord::new(key, self.now));
+                self.links.insert(link.name(), LinkRecord::new(key, self.now, counted));
                 let cause = Cause::Connect(std::io::ErrorKind::InvalidInput, text.into());
                 return self.not_connected(link, &Failure::new(Phase::Tls, cause));
             }
         };
         let target = target_of(&key);
-        self.links.insert(link.name(), LinkRecord::new(key, self.now));
+        self.links.insert(link.name(), LinkRecord::new(key, self.now, counted));
         let config = Arc::clone(&self.config);
         self.act(Action::Connect { link, target, config, options: Box::new(options) });
     }

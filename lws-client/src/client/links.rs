@@ -31,10 +31,12 @@ pub(crate) struct LinkRecord {
     pub(crate) waking: bool,
     /// Whether the connection inside its tunnel has to end.
     closing: bool,
+    /// Whether it is counted. One that may turn out to be shared is not yet.
+    counted: bool,
 }
 
-/// The streams of a connection: of HTTP/1.1 one, and of HTTP/2 as many as [`Limits::streams_max`](crate::Limits::streams_max), among which
-/// a search costs less than the events of one. Room for a single one is all that most connections need.
+/// The streams of a connection: one of HTTP/1.1, at most [`Limits::streams_max`](crate::Limits::streams_max) of HTTP/2. They are searched
+/// one after the other, which costs less than handling an event. Most connections need room for a single one.
 #[derive(Default)]
 pub(crate) struct Streams(Vec<(StreamKey, LinkStream)>);
 
@@ -110,7 +112,7 @@ pub(crate) enum StreamUse {
 }
 
 impl LinkRecord {
-    pub(super) fn new(key: Arc<Key>, now: Time) -> Self {
+    pub(super) fn new(key: Arc<Key>, now: Time, counted: bool) -> Self {
         Self {
             key,
             life: Life::Connecting,
@@ -122,6 +124,7 @@ impl LinkRecord {
             touched: Vec::new(),
             waking: false,
             closing: false,
+            counted,
         }
     }
 
@@ -209,8 +212,6 @@ impl Client {
     /// [`ConnectOptions::shared_with`](lws_loop_external::ConnectOptions::shared_with).
     pub fn shared(&mut self, link: Link, address: SocketAddr) {
         let Some(key) = self.pool.key(link) else { return };
-        // It was counted, and has not been begun.
-        self.stats.connects_total -= 1;
         match self.lenders(&key).into_iter().find(|(_, peer)| *peer == address) {
             Some((lender, _)) => {
                 self.links.remove(link.name());
@@ -233,6 +234,7 @@ impl Client {
         address: Option<Arc<str>>,
     ) {
         let now = self.now;
+        self.count(link);
         let Some(record) = self.links.get_mut(link.name()) else { return connection.abort() };
         record.address = address;
         if record.key.tunnels() {
@@ -259,7 +261,17 @@ impl Client {
 
     /// A connection could not be made.
     pub fn connect_failed(&mut self, link: Link, failure: &Failure) {
+        self.count(link);
         self.not_connected(link, failure);
+    }
+
+    /// Counts a connection that was begun, once.
+    fn count(&mut self, link: Link) {
+        if let Some(record) = self.links.get_mut(link.name())
+            && !std::mem::replace(&mut record.counted, true)
+        {
+            self.stats.connects_total += 1;
+        }
     }
 
     pub(super) fn not_connected(&mut self, link: Link, failure: &Failure) {

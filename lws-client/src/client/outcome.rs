@@ -148,7 +148,7 @@ impl Client {
         let Stage::Running { link, .. } = exchange.stage else { return };
         let key = exchange.key_for(&self.options);
         if self.pool.key(link).is_some_and(|of_link| of_link != key) {
-            self.pool.keep_apart(self.now, link, &key);
+            self.pool.keep_apart(self.now, &key);
         }
     }
 

@@ -434,27 +434,30 @@ impl Pool {
         let Some(member) = self.take_out(link) else { return };
         let Some(place) = self.places.get_mut(member.place) else { return };
         place.probing_since = None;
+        debug_assert!(
+            self.members.get(lent.0).is_some_and(|lender| !lender.borrowers.contains(&member.place))
+        );
         if let Some(lender) = self.members.get_mut(lent.0) {
             lender.borrowers.push(member.place);
             place.borrowed.push(lent);
         }
     }
 
-    /// The server of a connection has said that it does not answer for the place `key`, which has connections of its own from now on.
-    pub(crate) fn keep_apart(&mut self, now: Time, link: Link, key: &Arc<Key>) {
-        if self.apart.len() >= self.limits.protocols_remembered_max {
+    /// The server of a connection that it has borrowed does not answer for the place `key`, which has connections of its own from now on.
+    pub(crate) fn keep_apart(&mut self, now: Time, key: &Arc<Key>) {
+        if self.apart.len() >= self.limits.protocols_remembered_max && !self.apart.contains_key(key) {
             // Forgetting costs each place one request that is sent twice at most.
             self.apart.clear();
         }
         self.apart.insert(Arc::clone(key), now + self.limits.protocol_memory);
         let Some(id) = self.by_key.get(key) else { return };
-        if let Some(member) = self.members.get_mut(link.0) {
-            member.borrowers.retain(|borrower| borrower != id);
+        let Some(place) = self.places.get_mut(*id) else { return };
+        for link in std::mem::take(&mut place.borrowed) {
+            if let Some(lender) = self.members.get_mut(link.0) {
+                lender.borrowers.retain(|borrower| borrower != id);
+            }
         }
-        if let Some(place) = self.places.get_mut(*id) {
-            place.borrowed.retain(|other| *other != link);
-            self.changed.push_back(*id);
-        }
+        self.changed.push_back(*id);
     }
 
     /// What the requests of a connection have in common.
@@ -569,6 +572,7 @@ impl Pool {
     /// Sets the deadlines of those who were not served at once.
     fn time_waiting(&mut self, now: Time, id: PlaceId) {
         let Some(place) = self.places.get_mut(id) else { return };
+        debug_assert!(place.timed <= place.waiting.len(), "one that is served has no deadline any more");
         for wanted in place.waiting.iter().skip(place.timed) {
             self.due.set(PoolDue::Wait(wanted.waiter), now + self.limits.wait_timeout);
         }
@@ -708,14 +712,15 @@ impl Pool {
         } else {
             place.members.len() >= self.limits.per_host_max
         };
+        debug_assert!(self.websockets <= self.members.len());
         // A WebSocket keeps its connection for as long as it likes: it is not to keep requests from theirs.
         let all_full = !websocket && self.members.len() - self.websockets >= self.limits.connections_max;
         if full || all_full {
             // An idle connection to another origin is closed. It counts until it has ended, which is reported.
-            let useless = if full {
+            let useless = if full && !websocket {
                 place.members.iter().copied().find(|link| self.is_idle(*link))
             } else {
-                self.longest_idle()
+                self.longest_idle(websocket)
             };
             if let Some(link) = useless {
                 self.retire(link);
@@ -747,9 +752,14 @@ impl Pool {
         true
     }
 
-    /// The connection that has been idle for longest. It is looked for where there is no room for another one, which is rare.
-    fn longest_idle(&self) -> Option<Link> {
-        let idle = self.members.keys().map(Link).filter(|link| self.is_idle(*link));
+    /// The connection that has been idle for longest, of those that count with WebSockets or of the others. It is looked for where there
+    /// is no room for another one, which is rare.
+    fn longest_idle(&self, websocket: bool) -> Option<Link> {
+        let counts = |link: &Link| {
+            let place = self.members.get(link.0).and_then(|member| self.places.get(member.place));
+            place.is_some_and(|place| place.key.websocket == websocket)
+        };
+        let idle = self.members.keys().map(Link).filter(|link| self.is_idle(*link) && counts(link));
         idle.min_by_key(|link| self.members.get(link.0).map(|member| member.idle_since()))
     }
 

@@ -369,7 +369,7 @@ fn a_place_that_was_misdirected_is_lent_no_connection_for_a_while() {
     let (a, b) = (key("https://a"), key("https://b"));
     let link = lent(&mut it, &a, &b);
     assert!(!it.pool.can_lend(it.now, link, &key("https://c")), "it has as many borrowers as it may");
-    it.pool.keep_apart(it.now, link, &b);
+    it.pool.keep_apart(it.now, &b);
     assert!(!it.pool.can_lend(it.now, link, &b));
     it.want(&b);
     assert_eq!(it.opens().len(), 1, "it needs one of its own");

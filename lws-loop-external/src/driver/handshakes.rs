@@ -136,8 +136,8 @@ impl<A: Application> Driver<A> {
             let Some(id) = self.handshakes.ready.pop_front() else { break };
             if let Some(slot) = self.table.get(id) {
                 slot.flags.remove(Flags::LISTED);
-                // One whose deadline has looked at it is done by now, perhaps. What was reported of it since then has queued it no
-                // second time, and an edge is reported once: this is its turn.
+                // Its deadline may have finished the handshake while it was listed. Readiness that was reported since then did not list
+                // it again, and an edge is reported once: this is the turn that it is owed.
                 match slot.body {
                     Body::Handshaking(_) => self.shake(id),
                     _ => self.take_turn(id),

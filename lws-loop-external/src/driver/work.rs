@@ -267,9 +267,10 @@ impl<A: Application> Driver<A> {
                 Command::Abort(_) => connection.abort(),
                 Command::OpenMessages | Command::Drain(..) | Command::Insert(..) | Command::Connect(_) => {}
             }
-            if more > 0 {
+            if more > 0 && !self.core.turn.is_half_spent() {
                 more -= 1;
                 next = take_next(&mut self.core.commands, id);
+                self.core.turn.use_steps(usize::from(next.is_some()));
             }
         }
         if self.core.turn.is_spent() {

@@ -251,7 +251,9 @@ impl<M> Group<M> {
         }
     }
 
-    /// Sends a message that must not be lost, behind all others that are sent by this call.
+    /// Sends a message that must not be lost. Messages of this call arrive in the order in which they were sent; those of
+    /// [`send`](Self::send) may overtake them. They wait beside the mailbox, which no limit bounds: the receiver takes all of them in each
+    /// turn of its loop.
     #[cfg(feature = "broker")]
     pub(crate) fn send_in_order(&self, shard: u16, message: M) {
         if let (Some(inbox), Some(handle)) = (self.inbox(shard), self.shards.handle(shard)) {

@@ -73,7 +73,7 @@ fn remarks_on_challenges(config: &Config, remarks: &mut Vec<Remark>) {
         if !serves(port, with_tls) {
             let message =
                 format!("authorities ask for {name} at port {port}, where no host of this kind listens");
-            remarks.push(Remark { location: Some(vhost.location.clone()), message });
+            remarks.push(Remark::warning(&vhost.location, message));
         }
     }
 }

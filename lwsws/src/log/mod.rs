@@ -89,13 +89,15 @@ impl ThreadLog {
     pub(crate) fn append(&self, append: impl FnOnce(&mut Vec<u8>)) {
         let mut lines = self.lines.lock();
         let before = lines.len();
-        if before >= WAITING_BYTES_MAX {
-            return self.log.0.losses.add(1);
-        }
         append(&mut lines);
         let after = lines.len();
         if after == before {
             return;
+        }
+        // What is not to be written anyway is no loss.
+        if before >= WAITING_BYTES_MAX {
+            lines.truncate(before);
+            return self.log.0.losses.add(1);
         }
         lines.push(b'\n');
         drop(lines);
@@ -265,7 +267,7 @@ fn write_lines(shared: &Shared, sink: &mut dyn Sink) {
             write_batch(sink, &lines, &shared.losses);
             spare = emptied(lines);
         }
-        say_what_is_lost(sink, &shared.losses);
+        say_what_is_lost(sink, shared.format, &shared.losses);
         if end {
             return;
         }
@@ -287,10 +289,11 @@ fn write_batch(sink: &mut dyn Sink, lines: &[u8], losses: &Losses) {
 }
 
 /// Says how many lines are missing, as soon as that can be written.
-fn say_what_is_lost(sink: &mut dyn Sink, losses: &Losses) {
+fn say_what_is_lost(sink: &mut dyn Sink, format: Format, losses: &Losses) {
     let missing = losses.unsaid.swap(0, Ordering::Relaxed);
     if missing > 0 {
-        let line = format!("lwsws: {missing} lines were lost, as they could not be written in time\n");
+        let message = format!("lwsws: {missing} lines were lost, as they could not be written in time");
+        let line = format.message(&message) + "\n";
         if sink.lines(line.as_bytes()) > 0 {
             losses.unsaid.fetch_add(missing, Ordering::Relaxed);
         }
@@ -328,10 +331,10 @@ mod tests {
     fn a_full_disk_loses_lines_and_says_how_many_when_there_is_room_again() {
         let (mut disk, losses) = (Disk { full: true, ..Disk::default() }, Losses::default());
         write_batch(&mut disk, b"one\ntwo\n", &losses);
-        say_what_is_lost(&mut disk, &losses);
+        say_what_is_lost(&mut disk, Format::Combined, &losses);
         disk.reopen().expect("there is room");
         write_batch(&mut disk, b"three\n", &losses);
-        say_what_is_lost(&mut disk, &losses);
+        say_what_is_lost(&mut disk, Format::Combined, &losses);
         assert_eq!(disk.lines, ["three", "lwsws: 2 lines were lost, as they could not be written in time"]);
         assert_eq!(losses.total.load(Ordering::Relaxed), 2);
     }

@@ -115,7 +115,7 @@ impl MainContext {
     }
 
     /// Calls back when a descriptor is readable, until the returned source is dropped. The descriptor must stay open
-    /// until then.
+    /// until then. A loop that `call` runs inside itself calls it again, unless it has [paused](Watch::pause) the source.
     ///
     /// # Errors
     /// GLib has made no source.

@@ -92,12 +92,13 @@ impl AccessRecord<'_> {
 
     /// Appends what `Display` writes to `line`: for a program that logs each request, to which the detour of a formatter is dear.
     pub fn append_combined(&self, line: &mut Vec<u8>) {
-        // To append fails never.
+        // Appending to a buffer never fails.
         let _ = self.write_combined(&mut Line::new(line));
     }
 
     /// Appends what [`json`](Self::json) writes to `line`.
     pub fn append_json(&self, line: &mut Vec<u8>) {
+        // Appending to a buffer never fails.
         let _ = json::Json(self).write(&mut Line::new(line));
     }
 }
