@@ -10,7 +10,7 @@ const TEXT_BYTES_MAX: usize = 512;
 /// Subproblems of a problem that are kept.
 const SUBPROBLEMS_MAX: usize = 16;
 
-/// An issuance has failed.
+/// An issuance has failed, or a question about a renewal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
@@ -22,7 +22,7 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
 }
 
-/// What went wrong in an issuance.
+/// What went wrong in an issuance, or in a question about a renewal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FailureKind {

@@ -359,8 +359,10 @@ impl Issuance {
             self.session.refused_nonces += 1;
             return self.ask();
         }
-        // What the order says of the certificate before it must not cost the one that it is for.
-        let is_about_it = problem.is("alreadyReplaced") || problem.is("malformed");
+        // A refused `replaces` must not prevent the renewal: the order is placed once more without it. Authorities say "unauthorized" where
+        // another account has ordered the certificate before.
+        let is_about_it =
+            ["alreadyReplaced", "malformed", "unauthorized"].iter().any(|name| problem.is(name));
         if is_about_it && matches!(self.stage, Stage::NewOrder) && self.request.replaces.take().is_some() {
             return self.ask();
         }

@@ -50,7 +50,8 @@ pub use renewal::{CertificateId, RenewalCheck, RenewalInfo, RenewalStep};
 pub use schedule::{Backoff, latest_renewal, renewal};
 pub use wire::{ChallengeKind, Validation};
 
-/// The longest response in bytes that [`Issuance::received`] takes. A chain of certificates has a few KiB.
+/// The longest response in bytes that [`Issuance::received`] and [`RenewalCheck::received`] take; a longer one is
+/// [`FailureKind::Malformed`]. A chain of certificates has a few KiB.
 pub const RESPONSE_BYTES_MAX: usize = 128 << 10;
 /// The most domains of one certificate, as authorities commonly allow.
 pub const DOMAINS_MAX: usize = 100;

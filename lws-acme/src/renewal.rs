@@ -5,15 +5,16 @@
 use crate::failure::{Failure, FailureKind, Problem, text};
 use crate::issuance::{Method, Request, Response, retry_after, unsigned};
 use crate::jws::base64url;
+use crate::schedule::part;
 use crate::wire::{Directory, json};
 use crate::{KeyError, RESPONSE_BYTES_MAX};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use lws_proto::http::HttpDate;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-/// The shortest and the longest time until an authority is asked again. RFC 9773 §4.3.2: "values under one minute could be treated as if
-/// they were one minute, and values over one day as if they were one day".
+/// The shortest and the longest time until an authority is asked again, as RFC 9773 §4.3.2 suggests.
 const RECHECK_MIN: Duration = Duration::from_secs(60);
 const RECHECK_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// The time until it is asked again where it does not say.
@@ -136,11 +137,12 @@ pub struct RenewalInfo {
 }
 
 impl RenewalInfo {
-    /// The moment at which to renew: one of the window, as `chance` says, so that not all come at once. One in the past is now.
+    /// The moment at which to renew: one of the window, so that not all come at once. A `chance` of 0 is `start`, `u32::MAX` is `end`. It may
+    /// be in the past: then the certificate is renewed at once.
     #[must_use]
     pub fn moment(&self, chance: u32) -> SystemTime {
         let window = self.end.duration_since(self.start).unwrap_or_default();
-        self.start + window.mul_f64(f64::from(chance) / f64::from(u32::MAX))
+        self.start + part(window, chance)
     }
 
     fn parse(response: &Response<'_>, unix_seconds: i64) -> Result<Self, FailureKind> {
@@ -152,7 +154,7 @@ impl RenewalInfo {
         };
         let (start, end) = (moment("start")?, moment("end")?);
         if end <= start {
-            return Err(FailureKind::Malformed("a window ends before it begins".into()));
+            return Err(FailureKind::Malformed("a window ends no later than it begins".into()));
         }
         let asked = response.retry_after.and_then(|text| retry_after(text, unix_seconds));
         let url = &value["explanationURL"];
@@ -167,21 +169,16 @@ impl RenewalInfo {
 
 /// A `date-time` of RFC 3339 §5.6, to the second. `None` before the year 1970.
 fn moment(text: &str) -> Option<SystemTime> {
-    let number = |range: std::ops::Range<usize>| {
-        let digits = text.get(range).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
-        digits.parse::<i64>().ok()
-    };
+    fn number<N: std::str::FromStr>(digits: Option<&str>) -> Option<N> {
+        digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
+    }
     let byte = |at: usize| text.as_bytes().get(at).copied();
     let is_form =
         [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')].iter().all(|(at, sign)| byte(*at) == Some(*sign))
             && matches!(byte(10), Some(b'T' | b't' | b' '));
-    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
-    let is_good =
-        (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
-    if !is_form || !is_good {
-        return None;
-    }
+    let day = [number(text.get(0..4))?, number(text.get(5..7))?, number(text.get(8..10))?];
+    let time = [number(text.get(11..13))?, number(text.get(14..16))?, number(text.get(17..19))?];
+    let at = HttpDate::from_utc(day, time).filter(|_| is_form)?;
     let rest = text.get(19..)?;
     let zone = match rest.strip_prefix('.') {
         Some(fraction) if fraction.starts_with(|c: char| c.is_ascii_digit()) => {
@@ -190,7 +187,7 @@ fn moment(text: &str) -> Option<SystemTime> {
         Some(_) => return None,
         None => rest,
     };
-    let seconds = days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second - offset(zone)?;
+    let seconds = at.unix_seconds() - offset(zone)?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
 }
 
@@ -212,14 +209,6 @@ fn offset(zone: &str) -> Option<i64> {
     Some(sign * (number(hours, 23)? * 3_600 + number(minutes, 59)? * 60))
 }
 
-/// The days from the first of January 1970 to a day of the Gregorian calendar.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    // Years that begin with March have their odd day at the end.
-    let year = if month <= 2 { year - 1 } else { year };
-    let days_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + days_of_year - 719_468
-}
-
 /// What a [`RenewalCheck`] waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RenewalStep<'a> {
@@ -235,8 +224,24 @@ pub enum RenewalStep<'a> {
 #[derive(Debug)]
 pub struct RenewalCheck {
     certificate: CertificateId,
-    during: &'static str,
+    stage: CheckStage,
     outcome: CheckOutcome,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CheckStage {
+    Directory,
+    RenewalInfo,
+}
+
+impl CheckStage {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Directory => "directory",
+            Self::RenewalInfo => "renewal information",
+        }
+    }
 }
 
 /// What is known so far.
@@ -252,7 +257,7 @@ impl RenewalCheck {
     #[must_use]
     pub fn new(directory: &str, certificate: CertificateId) -> Self {
         let outcome = CheckOutcome::Asking(unsigned(Method::Get, directory));
-        Self { certificate, during: "directory", outcome }
+        Self { certificate, stage: CheckStage::Directory, outcome }
     }
 
     /// What is to be done now.
@@ -274,7 +279,7 @@ impl RenewalCheck {
         let taken = self.take(unix_seconds, response);
         self.outcome = taken.unwrap_or_else(|kind| {
             let retry_after = response.retry_after.and_then(|text| retry_after(text, unix_seconds));
-            CheckOutcome::Failed(Failure { during: self.during, kind, retry_after })
+            CheckOutcome::Failed(Failure { during: self.stage.name(), kind, retry_after })
         });
     }
 
@@ -282,7 +287,8 @@ impl RenewalCheck {
     pub fn unanswered(&mut self, why: impl fmt::Display) {
         if matches!(self.outcome, CheckOutcome::Asking(_)) {
             let kind = FailureKind::Unanswered(why.to_string());
-            self.outcome = CheckOutcome::Failed(Failure { during: self.during, kind, retry_after: None });
+            self.outcome =
+                CheckOutcome::Failed(Failure { during: self.stage.name(), kind, retry_after: None });
         }
     }
 
@@ -294,13 +300,13 @@ impl RenewalCheck {
             let problem = Problem::parse(response.body);
             return Err(FailureKind::Refused { status: response.status, problem });
         }
-        if self.during != "directory" {
+        if self.stage == CheckStage::RenewalInfo {
             return RenewalInfo::parse(response, unix_seconds).map(|info| CheckOutcome::Answered(Some(info)));
         }
         let Some(url) = Directory::parse(response.body)?.renewal_info else {
             return Ok(CheckOutcome::Answered(None));
         };
-        self.during = "renewal information";
+        self.stage = CheckStage::RenewalInfo;
         let url = format!("{}/{}", url.trim_end_matches('/'), self.certificate);
         Ok(CheckOutcome::Asking(unsigned(Method::Get, &url)))
     }
@@ -385,6 +391,8 @@ mod tests {
             "2025-13-01T00:00:00Z",
             "2025-00-01T00:00:00Z",
             "2025-01-32T00:00:00Z",
+            "2025-02-29T00:00:00Z",
+            "2025-04-31T00:00:00Z",
             "2025-01-01T24:00:00Z",
             "2025-01-01T00:60:00Z",
             "2025-01-01T00:00:61Z",

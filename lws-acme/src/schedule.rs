@@ -28,7 +28,7 @@ pub fn latest_renewal(not_before: SystemTime, not_after: SystemTime) -> SystemTi
 }
 
 /// The part of a duration that a number is of all numbers.
-fn part(duration: Duration, chance: u32) -> Duration {
+pub(crate) fn part(duration: Duration, chance: u32) -> Duration {
     duration.mul_f64(f64::from(chance) / f64::from(u32::MAX))
 }
 

@@ -77,7 +77,7 @@ pub(crate) struct Directory {
     pub(crate) new_nonce: String,
     pub(crate) new_account: String,
     pub(crate) new_order: String,
-    /// Below which the authority says when certificates are to be renewed. RFC 9773 §4.1.
+    /// The URL below which each certificate has its renewal information. RFC 9773 §4.1.
     pub(crate) renewal_info: Option<String>,
     /// The terms of service, if there are any.
     pub(crate) terms: Option<String>,
@@ -166,10 +166,8 @@ impl Directory {
             new_nonce: url(value["newNonce"].as_str(), "newNonce")?,
             new_account: url(value["newAccount"].as_str(), "newAccount")?,
             new_order: url(value["newOrder"].as_str(), "newOrder")?,
-            renewal_info: match &value["renewalInfo"] {
-                Value::Null => None,
-                value => Some(url(value.as_str(), "renewalInfo")?),
-            },
+            // An order does not need it: one that is none must not cost a certificate.
+            renewal_info: url(value["renewalInfo"].as_str(), "renewalInfo").ok(),
             terms: meta["termsOfService"].as_str().map(|_| text(&meta["termsOfService"])),
             needs_external_account: meta["externalAccountRequired"].as_bool().unwrap_or_default(),
         })

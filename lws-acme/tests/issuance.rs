@@ -648,6 +648,7 @@ fn an_order_names_the_certificate_that_it_replaces_where_that_is_known_and_goes_
         (false, None, vec![Value::Null]),
         (true, Some((409, "alreadyReplaced")), vec![named.clone(), Value::Null]),
         (true, Some((400, "malformed")), vec![named.clone(), Value::Null]),
+        (true, Some((403, "unauthorized")), vec![named.clone(), Value::Null]),
     ] {
         let refusal = refusal.map(|(status, name)| ("order", 1, Reply::problem(status, name)));
         let mut authority =

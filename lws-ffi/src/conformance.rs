@@ -54,7 +54,7 @@ impl Guest {
     /// Takes the service from its host, frees the handle, and gives the service back.
     ///
     /// # Errors
-    /// [`Error::State`] if the service is in a loop of libuv, which lets go of it in its own time.
+    /// [`Error::State`] if the service is in a loop of libuv, which lets go of it in its own time; [`Error::Argument`] if it is no `S`.
     pub fn take<S: 'static>(self) -> Result<S, Error> {
         let hosted = {
             let service = self.lend().counted().ok_or(Error::Null)?;

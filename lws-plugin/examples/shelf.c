@@ -127,14 +127,24 @@ static int32_t begin_sending(lwx_key key, struct request *request) {
   return code < 0 ? code : server->want_write(key);
 }
 
+/** Answers as soon as there is a permit, which `open` and `message` may not have: then `writable` does. */
+static int32_t answer_soon(lwx_key key, struct request *request, uint32_t status) {
+  request->status = status;
+  return server->want_write(key);
+}
+
 static int32_t put(lwx_key key, struct request *request, const lwx_plugin_opening *opening) {
   lwx_str type = lwx_text("application/octet-stream");
   struct thing *thing;
   if (opening->path.size >= NAME_SIZE) {
-    return answer(key, 414);
+    return answer_soon(key, request, 414);
   }
   if (!find(request->site, opening->path)) {
-    return answer(key, 507);
+    return answer_soon(key, request, 507);
+  }
+  server->field(key, "content-type", 0, &type);
+  if (type.size >= NAME_SIZE) {
+    return answer_soon(key, request, 415);
   }
   thing = request->putting = calloc(1, sizeof *thing);
   if (!thing) {
@@ -142,10 +152,6 @@ static int32_t put(lwx_key key, struct request *request, const lwx_plugin_openin
   }
   thing->shares = 1;
   memcpy(thing->name, opening->path.data, opening->path.size);
-  server->field(key, "content-type", 0, &type);
-  if (type.size >= NAME_SIZE) {
-    return answer(key, 415);
-  }
   memcpy(thing->type, type.data, type.size);
   /* Past it the server answers 413. */
   return server->limit_content(key, request->site->bytes_max);
@@ -154,16 +160,14 @@ static int32_t put(lwx_key key, struct request *request, const lwx_plugin_openin
 /** All of the content is there. */
 static int32_t keep(lwx_key key, struct request *request) {
   struct thing **at = find(request->site, lwx_text(request->putting->name));
-  if (!at) {
-    request->status = 507;
-  } else {
-    request->status = *at ? 204 : 201;
+  uint32_t status = 507;
+  if (at) {
+    status = *at ? 204 : 201;
     let_go(*at);
     *at = request->putting;
     request->putting = NULL;
   }
-  /* There may be no permit now; then `writable` answers. */
-  return server->want_write(key);
+  return answer_soon(key, request, status);
 }
 
 static int32_t opened(lwx_key key, const lwx_plugin_opening *opening, void *site_user, void **user) {
@@ -181,26 +185,26 @@ static int32_t opened(lwx_key key, const lwx_plugin_opening *opening, void *site
       code = keep(key, request);
     }
   } else if (is(opening->method, "DELETE")) {
-    code = answer(key, at && *at ? 204 : 404);
+    code = answer_soon(key, request, at && *at ? 204 : 404);
     if (at) {
       let_go(*at);
       *at = NULL;
     }
   } else if (!is(opening->method, "GET") && !is(opening->method, "HEAD")) {
-    code = answer(key, 405);
+    code = answer_soon(key, request, 405);
   } else if (!at || !*at) {
-    code = answer(key, 404);
+    code = answer_soon(key, request, 404);
   } else {
     request->sending = *at;
     request->sending->shares++;
+    request->status = 200;
     if (opening->query.size > 6 && memcmp(opening->query.data, "after=", 6) == 0) {
       char digits[8] = "";
       /* What is lent is not terminated. */
       memcpy(digits, opening->query.data + 6, opening->query.size < 12 ? opening->query.size - 6 : 5);
-      request->status = 200;
       code = server->set_timer(key, strtoul(digits, NULL, 10));
     } else {
-      code = begin_sending(key, request);
+      code = server->want_write(key);
     }
   }
   /* Of a session that does not begin there is no `closed`. */

@@ -26,8 +26,8 @@
  * Requests. A session of LWX_PLUGIN_HTTP is one request with its response, of a mount whose origin is "callback://" and the protocol's name.
  * `open` gets the request up to its content, which follows piece by piece in `message`, the last with LWX_END. The protocol answers by one
  * `respond`, in any call of the session that has a budget, and sends what is left of the content by `write`, one piece for each `writable`.
- * The response to a HEAD ends with its head. A session that answers LWX_E_... before it has responded is answered 500, and is cut off
- * behind that; so is one whose response turns out to be none when it is sent, as with more content than its Content-Length says.
+ * The response to a HEAD ends with its head. A session that answers LWX_E_... is answered 500 as long as nothing of its response has been
+ * sent, and is cut off otherwise. So is one whose response cannot be sent, as with more content than its Content-Length says.
  *
  * Threads. Each session belongs to one thread of the server, and no two calls of one library overlap, on whatever threads. A protocol with
  * LWX_PLUGIN_CONCURRENT gives that up: its sessions are then called at the same time on several threads. A call that waits makes every
@@ -35,7 +35,8 @@
  *
  * Sessions are keys, and a key is good during a call of its own session: at any other time, and on any other thread, functions of the
  * server answer LWX_E_STALE. What a call asks of the server takes effect when it has returned, in this order: timer, pause,
- * limit_content, respond or write, want_write_all, want_write, close. Of two that ask for the same the last counts.
+ * limit_content, respond or write, want_write_all, want_write, close. Of two that ask for the same the last counts, but for writes, of
+ * which a call has one. Nothing that a call asks for takes effect if it answers LWX_E_....
  *
  * Versions. A plugin of an earlier header runs with a later server. What came later stands at the end of its struct: a plugin for requests
  * is refused by a server that knows none, so that it need not look; any other one looks at `size` before it uses what came with them.
@@ -100,7 +101,8 @@ typedef struct lwx_plugin_host {
   /** Sends the head of the response, of a status from 200 to 599, and content with it: all of it with LWX_END; `write` sends the rest
    * otherwise. It counts as the write of its call, and comes once: LWX_E_STATE. The server itself says how the content is framed, and its
    * length if that is known. LWX_E_FIELD for a status, or for a field line that has no token as its name or a line break or NUL in its
-   * value, or that the server writes: Connection, Keep-Alive, Transfer-Encoding, Host. LWX_E_LIMIT past LWX_PLUGIN_FIELDS_MAX. */
+   * value, or that the server writes: Connection, Keep-Alive, Transfer-Encoding, Host. LWX_E_LIMIT past LWX_PLUGIN_FIELDS_MAX,
+   * LWX_E_ARGUMENT for other flags, LWX_E_AGAIN in a call without a budget. */
   int32_t (*respond)(lwx_key session, uint32_t status, const lwx_field *fields, size_t field_count, const void *data, size_t size,
                      uint32_t flags);
   /** Writes the nth value, from 0 on, of the request's field lines of a name, in whatever case; 1 if there is one, 0 if not. In `open`

@@ -225,10 +225,10 @@ fn lines<'a>(fields: *const FieldLine, count: usize) -> Result<LentLines<'a>, i3
     match (count, fields.is_null()) {
         (0, _) => return Ok(Vec::new()),
         (_, true) => return Err(E_NULL),
-        (FIELDS_MAX.., _) if count > FIELDS_MAX => return Err(E_LIMIT),
+        _ if count > FIELDS_MAX => return Err(E_LIMIT),
         _ => {}
     }
-    // SAFETY: the header says that so many are there until the call returns.
+    // SAFETY: the header says that so many are there until the call returns, of C's type and so aligned; they are at most `FIELDS_MAX`.
     let fields = unsafe { slice::from_raw_parts(fields, count) };
     let line = |field: &FieldLine| {
         Ok((lent(field.name.data, field.name.size)?, lent(field.value.data, field.value.size)?))
@@ -504,7 +504,7 @@ impl ForeignProtocol {
     }
 }
 
-/// Whether a WebSocket may ask for it, and it is no longer than names here are.
+/// Whether it is a token of up to [`NAME_BYTES_MAX`] bytes, as `Sec-WebSocket-Protocol` takes.
 fn is_name(name: &str) -> bool {
     name.len() <= NAME_BYTES_MAX && frame::is_token(name)
 }

@@ -250,7 +250,9 @@ pub extern "C" fn lwx_udp_bind(
         let (user, callbacks) = callbacks?;
         let address: SocketAddr = address.text()?.parse().map_err(|_| Error::Argument)?;
         // Before the socket is there: a call that fails leaves none behind. The system may choose any port.
-        if !bound.is_null() && SocketAddr::new(address.ip(), u16::MAX).to_string().len() >= size {
+        let mut longest = address;
+        longest.set_port(u16::MAX);
+        if !bound.is_null() && longest.to_string().len() >= size {
             return Err(Error::Length);
         }
         let (mine, mut local) = (Rc::clone(service), None);

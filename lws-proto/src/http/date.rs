@@ -85,6 +85,25 @@ impl HttpDate {
         Self { unix_seconds: unix_seconds.clamp(Self::MIN, Self::MAX) }
     }
 
+    /// A day of the Gregorian calendar and a time of that day, UTC: `day` as `[year, month, day]`, months and days from 1 on, and `time` as
+    /// `[hour, minute, second]`. A leap second, 60, counts as the second after it. `None` if the calendar has no such day or the day no such
+    /// time, and beyond the year 9999.
+    ///
+    /// ```
+    /// use lws_proto::http::HttpDate;
+    ///
+    /// let date = HttpDate::from_utc([1994, 11, 6], [8, 49, 37]);
+    /// assert_eq!(date, Some(HttpDate::from_unix(784_111_777)));
+    /// assert_eq!(HttpDate::from_utc([2023, 2, 29], [0, 0, 0]), None);
+    /// ```
+    #[must_use]
+    pub fn from_utc(day: [u16; 3], time: [u8; 3]) -> Option<Self> {
+        let ([year, month, day], [hour, minute, second]) = (day.map(i64::from), time.map(i64::from));
+        let civil = Civil { year, month, day };
+        let is_real = civil.is_real() && year <= 9_999 && hour < 24 && minute < 60 && second <= 60;
+        is_real.then(|| Self::from_unix(civil.to_days() * DAY_SECONDS + hour * 3_600 + minute * 60 + second))
+    }
+
     /// Whole seconds since the first of January 1970, UTC.
     #[must_use]
     pub fn unix_seconds(self) -> i64 {

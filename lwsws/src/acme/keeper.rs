@@ -69,14 +69,14 @@ enum Job {
     Ask,
 }
 
-/// Why a certificate was not issued, for a person.
-struct NotIssued {
+/// Why a certificate was not issued or a question not answered, for a person.
+struct AttemptFailure {
     why: String,
     /// How long the authority asks to wait.
     retry_after: Option<Duration>,
 }
 
-impl<E: fmt::Display> From<E> for NotIssued {
+impl<E: fmt::Display> From<E> for AttemptFailure {
     fn from(error: E) -> Self {
         Self { why: error.to_string(), retry_after: None }
     }
@@ -92,7 +92,8 @@ impl Keeper<'_> {
             let (job, at) = self.plan(order, now).next();
             (order, job, at.duration_since(now).unwrap_or_default())
         });
-        next.min_by_key(|(.., sleep)| *sleep)
+        // A question waits for an authority that may not answer, so that what is due comes before it.
+        next.min_by_key(|(_, job, sleep)| (*sleep, matches!(job, Job::Ask)))
     }
 
     fn plan(&mut self, order: &Order, now: SystemTime) -> &mut Plan {
@@ -117,7 +118,7 @@ impl Keeper<'_> {
                 let wait = plan.renewed(order, now);
                 format!("the certificate for {names} is presented now, and renewed in {}", span(wait))
             }
-            Err(NotIssued { why, retry_after }) => {
+            Err(AttemptFailure { why, retry_after }) => {
                 let wait = plan.failed(now, retry_after);
                 let next = span(wait);
                 format!("there is no new certificate for {names}: {why}; next attempt in {next}")
@@ -142,7 +143,7 @@ impl Keeper<'_> {
                     why.unwrap_or_default()
                 )
             }),
-            Err(NotIssued { why, retry_after }) => plan.unanswered(now, retry_after).then(|| {
+            Err(AttemptFailure { why, retry_after }) => plan.unanswered(now, retry_after).then(|| {
                 format!("the authority does not say when to renew the certificate for {names}: {why}")
             }),
         };
@@ -218,6 +219,7 @@ impl Plan {
     /// The authority has not answered: what was planned stands. Says whether that is the first time in a row.
     fn unanswered(&mut self, now: SystemTime, retry_after: Option<Duration>) -> bool {
         let is_first = self.check_backoff == Backoff::default();
+        let retry_after = retry_after.map(|wait| wait.min(RECHECK_WITHOUT));
         self.check = now + self.check_backoff.failed(retry_after, chance());
         is_first
     }
@@ -245,7 +247,7 @@ fn span(duration: Duration) -> String {
 }
 
 /// Orders one certificate, and keeps it.
-fn issue(acme: &Acme, book: &OrderBook) -> Result<Identity, NotIssued> {
+fn issue(acme: &Acme, book: &OrderBook) -> Result<Identity, AttemptFailure> {
     store::check(acme)?;
     let account = store::account_key(acme)?;
     let key = CertificateKey::generate()?;
@@ -272,7 +274,7 @@ fn issue(acme: &Acme, book: &OrderBook) -> Result<Identity, NotIssued> {
             }
             Step::Done(chain) => break chain.to_owned(),
             Step::Failed(failure) => {
-                return Err(NotIssued { why: failure.to_string(), retry_after: failure.retry_after });
+                return Err(AttemptFailure { why: failure.to_string(), retry_after: failure.retry_after });
             }
         }
     };
@@ -303,7 +305,7 @@ fn order_of(acme: &Acme) -> Result<OrderRequest, KeyError> {
 }
 
 /// What the authority says about the renewal of the certificate that is kept; nothing about one that it could not know.
-fn suggestion(acme: &Acme) -> Result<Option<RenewalInfo>, NotIssued> {
+fn suggestion(acme: &Acme) -> Result<Option<RenewalInfo>, AttemptFailure> {
     let Some(certificate) = store::kept_id(acme) else { return Ok(None) };
     let mut check = RenewalCheck::new(&acme.directory, certificate);
     let mut client = AuthorityClient::new(acme.directory_authorities.as_deref())?;
@@ -318,7 +320,7 @@ fn suggestion(acme: &Acme) -> Result<Option<RenewalInfo>, NotIssued> {
             }
             RenewalStep::Done(info) => return Ok(info.cloned()),
             RenewalStep::Failed(failure) => {
-                return Err(NotIssued { why: failure.to_string(), retry_after: failure.retry_after });
+                return Err(AttemptFailure { why: failure.to_string(), retry_after: failure.retry_after });
             }
         }
     }
