@@ -364,6 +364,28 @@ fn a_place_uses_the_connection_that_it_was_lent_and_waits_for_it() {
 }
 
 #[test]
+fn a_place_that_was_misdirected_gives_back_all_that_it_was_lent() {
+    let mut it = Bench::new(|limits| limits.streams_max = 2);
+    let (a, b) = (key("https://a"), key("https://b"));
+    let first = lent(&mut it, &a, &b);
+    // Another connection of the same server is lent as well, as the first has no room.
+    it.want(&a);
+    let [second] = it.opens()[..] else { panic!("one connection") };
+    it.pool.opened(it.now, second, Spoken::Http2);
+    it.steps();
+    it.want(&b);
+    let [other] = it.opens()[..] else { panic!("one connection") };
+    it.pool.lend(other, second);
+    it.steps();
+    it.pool.keep_apart(it.now, &b);
+    it.keep(first);
+    it.keep(second);
+    it.steps();
+    it.want(&b);
+    assert_eq!(it.opens().len(), 1, "it uses neither");
+}
+
+#[test]
 fn a_place_that_was_misdirected_is_lent_no_connection_for_a_while() {
     let mut it = Bench::new(|limits| limits.coalesced_origins_max = 1);
     let (a, b) = (key("https://a"), key("https://b"));

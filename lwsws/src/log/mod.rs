@@ -339,6 +339,15 @@ mod tests {
         assert_eq!(losses.total.load(Ordering::Relaxed), 2);
     }
 
+    #[test]
+    fn what_is_lost_is_said_in_the_format_of_the_log() {
+        let (mut disk, losses) = (Disk::default(), Losses::default());
+        losses.add(3);
+        say_what_is_lost(&mut disk, Format::Json, &losses);
+        let said = &disk.lines[0];
+        assert!(said.starts_with('{') && said.contains("3 lines were lost") && said.ends_with('}'), "{said}");
+    }
+
     /// Passes lines on, and stands still until it is let go on.
     struct Terminal {
         goes_on: std::sync::mpsc::Receiver<()>,
@@ -374,6 +383,23 @@ mod tests {
         log.finish();
         let last = written.iter().last().expect("a line");
         assert!(last.contains(" lines were lost"), "{}", &last[..40.min(last.len())]);
+    }
+
+    #[test]
+    fn what_is_not_to_be_logged_is_not_lost_where_there_is_no_room() {
+        let (_go, goes_on) = std::sync::mpsc::channel();
+        let (lines, _written) = std::sync::mpsc::channel();
+        let log = Log::with_sink(Box::new(Terminal { goes_on, lines }), Format::Combined).expect("a thread");
+        let own = log.on_thread();
+        // The writer stands still with what it has taken.
+        let line = [b'x'; 1 << 20];
+        while log.lost_total() == 0 {
+            own.append(|text| text.extend_from_slice(&line));
+        }
+        own.append(|_| {});
+        assert_eq!(log.lost_total(), 1);
+        own.append(|text| text.push(b'x'));
+        assert_eq!(log.lost_total(), 2);
     }
 
     #[test]
