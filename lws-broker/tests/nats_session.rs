@@ -207,6 +207,19 @@ fn what_the_server_refuses_is_reported_with_its_topic() {
             "Unsubscribed(Topic(\"a\"))",
         ],
     );
+    // The server writes a quotation mark or a backslash of a subject with another backslash before it.
+    check(
+        [
+            Subscribe(&["a\"b", "a\\"]),
+            Server("-ERR 'Permissions Violation for Subscription to \"lws.a\\\"b\"'\r\n"),
+            Server("-ERR 'Permissions Violation for Subscription to \"lws.a\\\\\"'\r\nPONG\r\n"),
+        ],
+        &[
+            "> SUB",
+            "Refused { topic: Topic(\"a\\\"b\"), receipt: None",
+            "Refused { topic: Topic(\"a\\\\\"), receipt: None",
+        ],
+    );
     check(
         [
             Publish(5, "a", "1"),

@@ -75,8 +75,7 @@ impl Complaint {
         let text = text.trim_matches('\'');
         let lower = text.to_ascii_lowercase();
         if let Some(rest) = lower.strip_prefix("permissions violation for ") {
-            // The subject is in quotation marks.
-            let subject = || text.split('"').nth(1).unwrap_or_default().into();
+            let subject = || quoted(text).into();
             match rest.split_ascii_whitespace().next() {
                 Some("subscription") => return Self::SubscriptionPermission(subject()),
                 Some("publish") => return Self::PublishPermission(subject()),
@@ -136,6 +135,16 @@ impl Complaint {
     }
 }
 
+/// What stands in the first quotation marks, as the server writes a subject: with `\"` and `\\` for the two that would end it.
+fn quoted(text: &str) -> String {
+    let mut rest = text.split_once('"').map_or("", |(_, rest)| rest).chars();
+    let mut subject = String::new();
+    while let Some(next) = rest.next().filter(|next| *next != '"') {
+        subject.extend(if next == '\\' { rest.next() } else { Some(next) });
+    }
+    subject
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +171,14 @@ mod tests {
         check("'Permissions Violation for Subscription to \"lws.Room\"'", denied, false);
         let denied = Complaint::PublishPermission("lws.a".into());
         check("'Permissions Violation for Publish to \"lws.a\" '", denied, false);
+        for (quoted, subject) in
+            [(r#"lws.a\"b"#, r#"lws.a"b"#), (r"lws.a\\", r"lws.a\"), (r#"\\\""#, r#"\""#), ("", "")]
+        {
+            let denied = Complaint::SubscriptionPermission(subject.into());
+            let text = format!("'Permissions Violation for Subscription to \"{quoted}\" using queue \"q\"'");
+            check(&text, denied, false);
+        }
+        check("'Permissions Violation for Publish to lws.a'", Complaint::PublishPermission("".into()), false);
         check("'Something New'", Complaint::Other("Something New".into()), false);
         check("", Complaint::Other("".into()), false);
     }
