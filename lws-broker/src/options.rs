@@ -6,9 +6,9 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// How long a subscription stays after its last subscriber has gone, so that one that comes back finds it. Default 10 s; 5 to 30 s
-    /// are usual.
+    /// are usual. With zero it ends at once, or 0.1 s after its confirmation at the latest.
     pub linger: Duration,
-    /// Topics in one command. Default 512, so that a command and its answers are some ten KiB.
+    /// Topics in one command. Default 512, so that a command and its answers are some ten KiB. From 1 on; zero counts as 1.
     pub batch_topics_max: usize,
     /// The least delay before a connection is tried again. Default 0.5 s.
     pub retry_min: Duration,
@@ -19,13 +19,15 @@ pub struct Options {
     pub stable_after: Duration,
     /// From the beginning of a connection to the end of the greeting, at most. Default 10 s.
     pub connect_timeout: Duration,
-    /// How long an answer may take before the connection counts as dead. Default 10 s.
+    /// How long an answer may take before the connection counts as dead. Default 10 s. More than a round trip: with zero no connection
+    /// lasts.
     pub answer_timeout: Duration,
-    /// After this time without a word of the broker it is asked for one. Default 25 s.
+    /// After this time without a word of the broker it is asked for one. Default 25 s. A second or more: with zero it is asked without
+    /// pause.
     pub ping_interval: Duration,
     /// How often the position of a topic is compared with the broker's if no message came meanwhile, so that a loss is found that nothing
     /// else shows. Of brokers with history. Default 40 s; `None` is never. At most [`batch_topics_max`](Self::batch_topics_max) topics are
-    /// compared in a second, so that with many it takes longer.
+    /// compared in a second, so that with many it takes longer. A second or more: with zero they are compared without pause.
     pub position_check: Option<Duration>,
     /// What may be kept.
     pub limits: Limits,

@@ -71,7 +71,8 @@ struct Established {
 impl Remote {
     /// A client that connects at once. `seed` decides the jitter of its delays: a random number that differs between processes.
     #[must_use]
-    pub fn new(now: Time, options: Options, protocol: Box<dyn Protocol>, seed: u64) -> Self {
+    pub fn new(now: Time, mut options: Options, protocol: Box<dyn Protocol>, seed: u64) -> Self {
+        options.batch_topics_max = options.batch_topics_max.max(1);
         let mut remote = Self {
             subscriptions: Subscriptions::new(&options),
             outgoing: Outgoing::new(&options.limits),

@@ -14,6 +14,9 @@ use recovery::Recovery;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
+/// After this time at the earliest, whether a topic whose linger is over was confirmed is looked at again.
+const LINGER_RETRY: Duration = Duration::from_millis(100);
+
 /// What becomes of calls: events for the application, and histories to ask the broker for.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -151,7 +154,7 @@ impl Subscriptions {
             && entry.key().0 <= now
         {
             let topic = entry.remove();
-            let again = (now + self.linger, self.number());
+            let again = (now + self.linger.max(LINGER_RETRY), self.number());
             let Some(upstream) = self.topics.get_mut(&topic) else { continue };
             match upstream.phase {
                 Phase::Live => {

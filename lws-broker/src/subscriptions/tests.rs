@@ -96,6 +96,21 @@ fn a_subscription_that_is_not_confirmed_does_not_end() {
 }
 
 #[test]
+fn without_linger_too_a_subscription_ends_only_when_it_is_confirmed() {
+    let options = Options { linger: Duration::ZERO, ..Options::default() };
+    let subscriptions = Subscriptions::new(&options);
+    let mut it = Fixture { subscriptions, out: Outbox::default(), history: false };
+    it.subscribe("a");
+    assert_eq!(it.subscriptions.next_batch(512).len(), 1);
+    it.subscriptions.unsubscribe(at(0), &topic("a"));
+    assert!(it.subscriptions.expire(at(0), 512).is_empty());
+    let again = at(0) + LINGER_RETRY;
+    assert_eq!(it.subscriptions.next_timeout(), Some(again));
+    it.subscriptions.confirmed(&topic("a"), false, &mut it.out);
+    assert_eq!(it.subscriptions.expire(again, 512), [topic("a")]);
+}
+
+#[test]
 fn a_batch_waits_for_the_answers_to_the_one_before() {
     let mut it = Fixture::new(Limits::default(), false);
     (0..1_200).for_each(|number| it.subscribe(&format!("room/{number}")));

@@ -153,6 +153,13 @@ fn a_subscription_that_is_not_answered_is_the_end() {
 }
 
 #[test]
+fn a_batch_of_no_topics_is_one_of_one() {
+    let (mut remote, play) = up(Options { batch_topics_max: 0, ..Options::default() });
+    ["a", "b"].iter().for_each(|name| remote.subscribe(at(0), &topic(name)));
+    assert_eq!(asked(&play), ["subscribe 1"]);
+}
+
+#[test]
 fn delays_grow_and_begin_again_after_a_connection_that_lasted() {
     let (mut remote, play) = up(Options::default());
     let mut longest = Duration::ZERO;
