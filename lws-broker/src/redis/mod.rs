@@ -95,10 +95,18 @@ impl fmt::Debug for RedisOptions {
     }
 }
 
+/// What the history of a topic may bring at once.
+#[derive(Clone, Copy, Debug)]
+struct RecoveryLimits {
+    messages_max: usize,
+    /// Octets of all payloads.
+    bytes_max: usize,
+}
+
 /// The protocol of Redis for a [`Remote`](crate::Remote).
 pub struct Redis {
     options: Rc<RedisOptions>,
-    recovery: (usize, usize),
+    recovery: RecoveryLimits,
     /// Where a node of a cluster has said that topics are. For one attempt: behind it the node that was named is asked again.
     moved_to: Option<Endpoint>,
 }
@@ -107,13 +115,13 @@ impl Redis {
     /// With the limits of what is recovered at once: those of the [`Remote`](crate::Remote) that it is for.
     #[must_use]
     pub fn new(options: RedisOptions, limits: &crate::Limits) -> Self {
-        // The history of a topic is one value.
-        let bytes_max = limits.recovery_bytes_max.min(options.limits.value_bytes_max / 2);
-        Self {
-            options: Rc::new(options),
-            recovery: (limits.recovery_messages_max, bytes_max),
-            moved_to: None,
-        }
+        // The history of a topic is one value, in which a message is two.
+        let RespLimits { value_bytes_max, elements_max, .. } = options.limits;
+        let recovery = RecoveryLimits {
+            messages_max: limits.recovery_messages_max.min(elements_max / 4),
+            bytes_max: limits.recovery_bytes_max.min(value_bytes_max / 2),
+        };
+        Self { options: Rc::new(options), recovery, moved_to: None }
     }
 }
 

@@ -35,8 +35,8 @@ redis.call(ARGV[1], ARGV[2], 'lws1:' .. epoch .. ':' .. offset .. ':' .. ARGV[3]
 return offset"
 );
 
-/// ARGV: the epoch and the offset after which entries are wanted, or two empty strings; how many entries and octets may come; and for how
-/// many seconds a stream that begins is kept. Without entries if there are more.
+/// ARGV: the epoch and the offset after which entries are wanted, or two empty strings; how many entries and octets may come; for how many
+/// seconds a stream that begins is kept; and how many octets one entry may have. Without entries if there are more, or a longer one.
 pub(super) const HISTORY: &str = script!(
     "local newest = redis.call('HGET', KEYS[2], 'offset')
 redis.call('EXPIRE', KEYS[2], ARGV[5])
@@ -47,7 +47,7 @@ if ARGV[1] == epoch then
     local bytes = 0
     for _, entry in ipairs(redis.call('XRANGE', KEYS[1], string.format('%.0f', ARGV[2] + 1), '+')) do
       bytes = bytes + #entry[2][2]
-      if bytes > tonumber(ARGV[4]) then return {epoch, newest, {}} end
+      if bytes > tonumber(ARGV[4]) or #entry[2][2] > tonumber(ARGV[6]) then return {epoch, newest, {}} end
       table.insert(found, entry[1])
       table.insert(found, entry[2][2])
     end

@@ -9,7 +9,7 @@ mod tests;
 use super::advice::{self, Severity};
 use super::parser::{RespError, RespParser};
 use super::value::RespValue;
-use super::{RedisOptions, command, scripts};
+use super::{RecoveryLimits, RedisOptions, command, scripts};
 use crate::{
     Bytes, Cause, Endpoint, Features, History, Position, Receipt, Session, SessionEvent, Time, Topic,
 };
@@ -18,17 +18,22 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+/// The rule of an answer to `SCRIPT LOAD`.
+const NO_SCRIPT: &str = "the name of a script that is no text";
+
 /// Octets of output above which no publication is taken.
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
 
 /// Answers that may be owed before no publication is taken.
 const PENDING_MAX: usize = 4_096;
 
+/// What is said of a server that calls itself a replica, in the words that it has for a command that writes.
+const REPLICA: &[u8] = b"READONLY it calls itself a replica";
+
 /// One connection.
 pub(super) struct RedisSession {
     options: Rc<RedisOptions>,
-    /// Messages and octets that the history of a topic may bring.
-    recovery: (usize, usize),
+    recovery: RecoveryLimits,
     parser: RespParser,
     output: BytesMut,
     pending: VecDeque<Pending>,
@@ -55,7 +60,7 @@ enum Pending {
 }
 
 impl RedisSession {
-    pub(super) fn new(options: Rc<RedisOptions>, recovery: (usize, usize)) -> Self {
+    pub(super) fn new(options: Rc<RedisOptions>, recovery: RecoveryLimits) -> Self {
         let mut session = Self {
             parser: RespParser::new(options.limits.clone()),
             options,
@@ -139,7 +144,9 @@ impl RedisSession {
         let Some(topic) = self.topic(channel) else { return };
         match kind.octets().map_or(&b""[..], |kind| &kind[..]) {
             b"message" | b"smessage" => {
-                let Some(message) = content.octets() else { return };
+                let Some(message) = content.octets() else {
+                    return self.fail(Cause::Violation("a message that is no text"));
+                };
                 let (payload, position) = match self.options.history {
                     Some(_) => scripts::unframe(message),
                     None => (message.clone(), None),
@@ -187,12 +194,20 @@ impl RedisSession {
             return self.on_error(pending, error);
         }
         match pending {
+            // It takes publications without history, too, but they reach no other server.
+            Pending::Hello if is_replica(&value) => self.fail(advice::judge(REPLICA).1),
             Pending::Hello if self.options.history.is_none() => self.events.push_back(SessionEvent::Ready),
-            Pending::LoadPublish => self.publish_script = value.octets().cloned().unwrap_or_default(),
-            Pending::LoadHistory => {
-                self.history_script = value.octets().cloned().unwrap_or_default();
-                self.events.push_back(SessionEvent::Ready);
-            }
+            Pending::LoadPublish => match value.octets() {
+                Some(name) => self.publish_script = name.clone(),
+                None => self.fail(Cause::Violation(NO_SCRIPT)),
+            },
+            Pending::LoadHistory => match value.octets() {
+                Some(name) => {
+                    self.history_script = name.clone();
+                    self.events.push_back(SessionEvent::Ready);
+                }
+                None => self.fail(Cause::Violation(NO_SCRIPT)),
+            },
             Pending::Recover(topic) => match scripts::history(topic, &value) {
                 Some(history) => self.events.push_back(SessionEvent::History(history)),
                 None => self.fail(Cause::Violation("a history of another form")),
@@ -314,9 +329,11 @@ impl Session for RedisSession {
             Some(Position { epoch, offset }) => (epoch.to_string(), offset.to_string()),
             None => (String::new(), String::new()),
         };
-        let (messages, bytes) = (self.recovery.0.to_string(), self.recovery.1.to_string());
+        let RecoveryLimits { messages_max, bytes_max } = self.recovery;
+        let (messages, bytes) = (messages_max.to_string(), bytes_max.to_string());
+        let entry_bytes = self.options.limits.bulk_bytes_max.to_string();
         let ttl = seconds(history.epoch_ttl.max(history.ttl));
-        let arguments = [&stream, &epoch, &from_epoch, &from_offset, &messages, &bytes, &ttl];
+        let arguments = [&stream, &epoch, &from_epoch, &from_offset, &messages, &bytes, &ttl, &entry_bytes];
         let mut words: Vec<&[u8]> = vec![b"EVALSHA", &script, b"2"];
         words.extend(arguments.iter().map(|argument| argument.as_bytes()));
         self.command(&words, Pending::Recover(topic.clone()));
@@ -329,6 +346,13 @@ impl Session for RedisSession {
     fn poll(&mut self) -> Option<SessionEvent> {
         self.events.pop_front()
     }
+}
+
+/// Whether the answer to `HELLO` is that of a replica.
+fn is_replica(hello: &RespValue) -> bool {
+    let RespValue::Map(pairs) = hello else { return false };
+    let is = |value: &RespValue, text: &[u8]| value.octets().is_some_and(|octets| octets[..] == *text);
+    pairs.iter().any(|(name, value)| is(name, b"role") && is(value, b"replica"))
 }
 
 /// The node that has the slot, by `MOVED slot host:port`. Without a host it is that of the connection. A client on a Unix socket stays

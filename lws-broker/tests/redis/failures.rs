@@ -45,6 +45,21 @@ fn settle(world: &mut World) {
 }
 
 #[test]
+fn a_message_that_is_longer_than_the_client_takes_is_a_gap_and_not_the_end_again_and_again() {
+    let Some(server) = RedisServer::start(&[]) else { return };
+    let mut redis = with_history(&server);
+    redis.limits.bulk_bytes_max = 1_000;
+    let mut world = pair(&redis, 10);
+    // One that has come while the connection was away.
+    server.ask("HINCRBY lws/epoch:a offset 1");
+    server.ask(&format!("XADD lws/history:a 1-0 d {}", "x".repeat(1_001)));
+    server.ask("CLIENT KILL TYPE pubsub");
+    world.until("all have a gap", |world| (0..2).all(|process| world.oracle(process, "a").gaps() == 1));
+    settle(&mut world);
+    assert!(world.processes.iter().all(|process| process.downs.len() == 1));
+}
+
+#[test]
 fn killed_in_the_middle_of_a_push_and_started_again() {
     let Some(mut server) = RedisServer::start(&[]) else { return };
     let mut world = pair(&plain(&server), 20_000);

@@ -21,7 +21,12 @@ struct Fixture {
 
 impl Fixture {
     fn new(options: RedisOptions) -> Self {
-        Self { session: RedisSession::new(Rc::new(options), (100, 1_000)) }
+        Self {
+            session: RedisSession::new(
+                Rc::new(options),
+                RecoveryLimits { messages_max: 100, bytes_max: 1_000 },
+            ),
+        }
     }
 
     /// One whose greeting is over.
@@ -116,6 +121,27 @@ fn an_error_in_the_greeting_is_its_end() {
     ] {
         let mut it = Fixture::new(options());
         assert_eq!(it.receive(&format!("-{error}\r\n:1\r\n")), [SessionEvent::Failed(refusal(error))]);
+    }
+}
+
+#[test]
+fn a_replica_is_refused_at_once() {
+    let hello = |role: &str| format!("%1\r\n$4\r\nrole\r\n${}\r\n{role}\r\n", role.len());
+    assert_eq!(Fixture::new(options()).receive(&hello("master")), [SessionEvent::Ready]);
+    for history in [None, Some(HistoryOptions::default())] {
+        let mut it = Fixture::new(RedisOptions { history, ..options() });
+        let cause = advice::judge(REPLICA).1;
+        assert!(cause.to_string().contains("primary"), "{cause}");
+        assert_eq!(it.receive(&hello("replica")), [SessionEvent::Failed(cause)]);
+    }
+}
+
+#[test]
+fn a_script_has_a_name() {
+    for scripts in ["*0\r\n", "$2\r\nP1\r\n:1\r\n"] {
+        let mut it = Fixture::new(RedisOptions { history: Some(HistoryOptions::default()), ..options() });
+        let failed = SessionEvent::Failed(Cause::Violation(NO_SCRIPT));
+        assert_eq!(it.receive(&format!("{HELLO}{scripts}")), [failed]);
     }
 }
 
@@ -239,6 +265,7 @@ fn what_no_server_says_is_the_end() {
     for (octets, cause) in [
         ("+OK\r\n", Cause::Violation("an answer to no command")),
         ("?\r\n", Cause::Violation(RespError::Type.as_str())),
+        (">3\r\n+message\r\n+lws/a\r\n:1\r\n", Cause::Violation("a message that is no text")),
         ("$2000000\r\n", Cause::Limit("bulk_bytes_max")),
     ] {
         check(&options(), none, octets, &[SessionEvent::Failed(cause)]);
