@@ -11,13 +11,13 @@ use std::fmt;
 /// offsets of two streams are never compared. One is worth nothing without the other, and so they are one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Position {
-    /// Which stream: chosen at random when it begins.
+    /// Which stream: chosen by the broker when it begins.
     pub epoch: u64,
     /// Which message of it; 0 is before the first.
     pub offset: u64,
 }
 
-/// The number of a publication that was accepted, counted by its broker from 1 on.
+/// The number of a publication that was accepted, counted by its broker from 1 on. 0 is that of one that was refused before it had a number.
 ///
 /// Accepted is not delivered: a publication that was on its way when the connection ended may be lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -125,8 +125,10 @@ impl Cause {
     /// logged as they are.
     #[must_use]
     pub fn words(octets: &[u8]) -> String {
-        let cut = &octets[..octets.len().min(Self::WORDS_BYTES_MAX)];
-        String::from_utf8_lossy(cut).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+        let mut words = String::from_utf8_lossy(octets).replace(char::is_control, " ");
+        let mut ends = (0..=words.len().min(Self::WORDS_BYTES_MAX)).rev();
+        words.truncate(ends.find(|end| words.is_char_boundary(*end)).unwrap_or_default());
+        words
     }
 }
 
@@ -152,5 +154,8 @@ mod tests {
     fn words_of_a_broker_are_short_and_printable() {
         assert_eq!(Cause::words(b"NOAUTH no\r\nway\x1b["), "NOAUTH no  way [");
         assert_eq!(Cause::words(&[b'x'; 1_000]).len(), Cause::WORDS_BYTES_MAX);
+        // No half of a character, also where what is no UTF-8 takes three octets each.
+        assert_eq!(Cause::words(format!("x{}", "é".repeat(200)).as_bytes()), format!("x{}", "é".repeat(127)));
+        assert_eq!(Cause::words(&[0xFF; 1_000]), "\u{FFFD}".repeat(85));
     }
 }

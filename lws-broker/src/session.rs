@@ -55,7 +55,8 @@ pub enum Security {
 /// The driver calls [`receive`](Self::receive) with what has come, in whatever pieces; drains [`poll`](Self::poll) after each
 /// call; and sends what [`transmit`](Self::transmit) shows. After [`SessionEvent::Failed`] nothing more is asked of it.
 pub trait Session {
-    /// What the broker offers. Final once [`SessionEvent::Ready`] was reported.
+    /// What the broker offers. Final once [`SessionEvent::Ready`] was reported, but for
+    /// [`Features::payload_bytes_max`], which the broker may change.
     fn features(&self) -> Features;
 
     /// Octets have come. However they are cut, the events are the same.

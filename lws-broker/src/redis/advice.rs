@@ -20,8 +20,8 @@ const ERRORS: [(&str, Severity, &str); 18] = [
     (
         "NOPERM",
         Severity::Command,
-        "the ACL of the user lacks this command, channel or key: ACL SETUSER with +@pubsub, &prefix* and, \
-         for history, ~prefix* +@scripting +@stream +@hash",
+        "the ACL of the user lacks this command, channel or key: ACL SETUSER with +@pubsub +@connection &prefix* \
+         and, for history, ~prefix* +@scripting +@stream +@hash +@keyspace +time",
     ),
     ("DENIED", Severity::Connection, "the server is in protected mode: set a password or bind it elsewhere"),
     (

@@ -2,7 +2,7 @@
 
 use crate::common::{Peer, Running, serve};
 use lws_server::broker::redis::{RedisOptions, RespLimits, RespParser, RespValue};
-use lws_server::broker::{BrokerOptions, Endpoint, Event, Security};
+use lws_server::broker::{BrokerOptions, Endpoint, Event, Receipt, Security};
 use lws_server::ws::{Broadcast, Handler, Message};
 use lws_server::{Builder, Context, MessageKind, WebSocket};
 use std::collections::HashMap;
@@ -103,6 +103,7 @@ fn options(port: u16) -> BrokerOptions {
         let (topic, said) = match event {
             Event::Subscribed { topic } => (topic, "subscribed"),
             Event::Gap { topic } => (topic, "gap"),
+            Event::Refused { topic, receipt: Some(Receipt(0)), .. } => (topic, "too large"),
             _ => return,
         };
         cx.publish_local(topic.as_str(), &text(said)).expect("room");
@@ -190,6 +191,23 @@ fn what_one_process_publishes_reaches_all_once() {
     until(&mut here, "again");
     assert_eq!((there.text(), beside.text()), ("again".into(), "again".into()), "nothing came twice");
     assert_eq!(broker.count("SUBSCRIBE lws/shared/a"), 2, "once for each process");
+}
+
+#[test]
+fn what_cannot_be_read_is_a_gap_and_what_is_too_large_is_no_refused_subscription() {
+    let (_broker, port) = Broker::start();
+    let mut options = options(port);
+    options.options.limits.payload_bytes_max = 100;
+    let process = process(options, 1);
+    let mut here = first(&process, "shared/a");
+    let mut other = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+    // The head of an envelope with a flag that is not known.
+    other.write_all(b"*3\r\n$7\r\nPUBLISH\r\n$12\r\nlws/shared/a\r\n$6\r\n\0lws\x01\x80\r\n").expect("room");
+    assert_eq!(here.text(), "gap");
+    here.send_text(&format!("! shared/a {}", "x".repeat(101)));
+    assert_eq!(two(&mut here), ["<Ok(())", "too large"]);
+    here.send_text("! shared/a hello");
+    assert_eq!(two(&mut here), ["<Ok(())", "hello"]);
 }
 
 #[test]

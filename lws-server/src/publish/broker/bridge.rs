@@ -7,7 +7,7 @@ use crate::id::{LinkId, StreamId, TimerId};
 use crate::publish::topics::{Destination, Publication};
 use crate::upstream::{ConnectOptions, Speak, Target};
 use crate::{Context, PublishError};
-use lws_broker::{Broker, Cause, Endpoint, Event, Full, Remote, Security, Topic, TransportRequest};
+use lws_broker::{Broker, Cause, Endpoint, Event, Full, Receipt, Remote, Security, Topic, TransportRequest};
 use lws_loop_external::Address;
 use lws_loop_external::tls::Provider;
 use lws_proto::{Bytes, StreamKey, Time};
@@ -113,7 +113,7 @@ impl Bridge {
                 // Too large for this broker: it would be later as well.
                 Err(_) => {
                     let cause = Cause::Limit("payload_bytes_max of the broker");
-                    let refused = Event::Refused { topic: topic.clone(), receipt: None, cause };
+                    let refused = Event::Refused { topic: topic.clone(), receipt: Some(Receipt(0)), cause };
                     self.refused.push_back(refused);
                 }
             }
@@ -152,8 +152,12 @@ impl Bridge {
     }
 
     /// The publication that a message of the broker is here, and the threads that it is for.
-    fn received(&mut self, process: u64, topic: &Topic, payload: &Bytes) -> Option<(Publication, Vec<u16>)> {
-        let envelope = Envelope::decode(payload)?;
+    fn received(
+        &mut self,
+        process: u64,
+        topic: &Topic,
+        envelope: Envelope,
+    ) -> Option<(Publication, Vec<u16>)> {
         let own = envelope.origin.filter(|origin| origin.process == process);
         let except = own.and_then(|origin| self.exceptions.remove(&origin.number));
         let threads = self.threads.get(topic)?.iter().copied().collect();
@@ -199,7 +203,11 @@ impl Context<'_> {
 
     fn on_broker_event(&mut self, bridge: &Rc<RefCell<Bridge>>, shared: &BrokerShared, event: Event) {
         if let Event::Message { topic, payload, .. } = &event {
-            let received = bridge.borrow_mut().received(shared.process, topic, payload);
+            let Some(envelope) = Envelope::decode(payload) else {
+                // Of a later version, or damaged: its subscribers miss something.
+                return self.report_broker_event(bridge, &Event::Gap { topic: topic.clone() });
+            };
+            let received = bridge.borrow_mut().received(shared.process, topic, envelope);
             let Some((publication, threads)) = received else { return };
             if self.deliver_on(publication, &threads).is_ok() {
                 return;
