@@ -65,7 +65,8 @@ pub struct Limits {
     /// Messages of one topic that are recovered at once, and that may come live meanwhile. Default 512. With more there is a
     /// [`Gap`](crate::Event::Gap).
     pub recovery_messages_max: usize,
-    /// Octets of messages that come live while history is awaited, of all topics. Default 16 MiB. With more there is a gap.
+    /// Octets of messages that come live while history is awaited, of all topics, at some 60 for each beside its payload. Default 16 MiB.
+    /// With more there is a gap.
     pub recovery_bytes_max: usize,
     /// Events that wait for the application before no more is read from the broker. Default 8,192. The octets that were received by then
     /// are still taken.

@@ -13,7 +13,7 @@ pub struct RespLimits {
     pub line_bytes_max: usize,
     /// Octets of one bulk string. Default 1 MiB and 1 KiB: a payload with its frame.
     pub bulk_bytes_max: usize,
-    /// Octets of all strings of one value. Default 32 MiB: the longest history.
+    /// Octets of all strings of one value, also of simple texts, errors and big numbers. Default 32 MiB: the longest history.
     pub value_bytes_max: usize,
     /// Values inside of one value, on all levels. Default 65,536.
     pub elements_max: usize,
@@ -215,8 +215,11 @@ impl RespParser {
         let text = line.get(1..).unwrap_or_default();
         let scalar = |value| Ok(Some(Token::Scalar(value)));
         match kind {
-            b'+' => scalar(RespValue::Simple(Bytes::copy_from_slice(text))),
-            b'-' => scalar(RespValue::Error(Bytes::copy_from_slice(text))),
+            b'+' | b'-' => {
+                self.count(text.len())?;
+                let text = Bytes::copy_from_slice(text);
+                scalar(if kind == b'+' { RespValue::Simple(text) } else { RespValue::Error(text) })
+            }
             b':' => scalar(RespValue::Integer(integer(text)?)),
             b'_' => {
                 if text.is_empty() {
@@ -231,7 +234,10 @@ impl RespParser {
                 _ => Err(RespError::Number),
             },
             b',' => scalar(RespValue::Double(double(text)?)),
-            b'(' => scalar(RespValue::BigNumber(big_number(text)?)),
+            b'(' => {
+                self.count(text.len())?;
+                scalar(RespValue::BigNumber(big_number(text)?))
+            }
             b'$' | b'*' if text == b"-1" => scalar(RespValue::Null),
             b'$' => self.begin_string(StringKind::Bulk, text),
             b'!' => self.begin_string(StringKind::Error, text),
@@ -279,12 +285,15 @@ impl RespParser {
         if len > self.limits.bulk_bytes_max {
             return Err(RespError::BulkTooLong);
         }
-        self.bytes += len;
-        if self.bytes > self.limits.value_bytes_max {
-            return Err(RespError::ValueTooLong);
-        }
+        self.count(len)?;
         self.string = Some((kind, len));
         self.string(kind, len)
+    }
+
+    /// A string of so many octets belongs to the value.
+    fn count(&mut self, len: usize) -> Result<(), RespError> {
+        self.bytes = self.bytes.saturating_add(len);
+        if self.bytes > self.limits.value_bytes_max { Err(RespError::ValueTooLong) } else { Ok(()) }
     }
 
     /// The octets of a string, if all have come.
@@ -428,4 +437,29 @@ fn big_number(text: &[u8]) -> Result<Bytes, RespError> {
     };
     let valid = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     if valid { Ok(Bytes::copy_from_slice(text)) } else { Err(RespError::Number) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_of_all_kinds_count_for_their_value() {
+        for text in ["+12345", "-12345", "(12345", "$5\r\n12345", "!5\r\n12345", "=5\r\ntxt:5"] {
+            for (count, fits) in [(2, true), (3, false)] {
+                let limits = RespLimits { value_bytes_max: 10, ..RespLimits::default() };
+                let mut parser = RespParser::new(limits);
+                // What one value has counts for no other.
+                for _ in 0..2 {
+                    parser.feed(format!("*{count}\r\n{}", format!("{text}\r\n").repeat(count)).as_bytes());
+                    let next = parser.next();
+                    if fits {
+                        assert!(matches!(next, Ok(Some(RespValue::Array(_)))), "{text}: {next:?}");
+                    } else {
+                        assert_eq!(next, Err(RespError::ValueTooLong), "{text}");
+                    }
+                }
+            }
+        }
+    }
 }

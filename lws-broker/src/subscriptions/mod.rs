@@ -223,18 +223,23 @@ impl Subscriptions {
     /// The broker does not accept a subscription.
     pub(crate) fn refused(&mut self, topic: &Topic, cause: Cause, out: &mut Outbox) {
         let Some(upstream) = self.topics.remove(topic) else { return };
-        match upstream.phase {
-            Phase::Queued(number) => drop(self.queued.remove(&number)),
+        self.release(&upstream.phase);
+        match upstream.lingers {
+            Some(key) => drop(self.lingering.remove(&key)),
+            None => out.events.push_back(Event::Refused { topic: topic.clone(), receipt: None, cause }),
+        }
+    }
+
+    /// A topic was removed: it waits for nothing any more.
+    fn release(&mut self, phase: &Phase) {
+        match phase {
+            Phase::Queued(number) => drop(self.queued.remove(number)),
             Phase::Asked => self.pending -= 1,
             Phase::Recovering(recovery) => {
                 self.pending -= 1;
                 self.held_bytes -= recovery.bytes();
             }
             Phase::Live => {}
-        }
-        match upstream.lingers {
-            Some(key) => drop(self.lingering.remove(&key)),
-            None => out.events.push_back(Event::Refused { topic: topic.clone(), receipt: None, cause }),
         }
     }
 
@@ -251,15 +256,15 @@ impl Subscriptions {
             match self.topics.get(&topic).map(|upstream| upstream.lingers) {
                 Some(Some(key)) => {
                     self.lingering.remove(&key);
-                    if let Some(Upstream { phase: Phase::Queued(number), .. }) = self.topics.remove(&topic) {
-                        self.queued.remove(&number);
+                    if let Some(upstream) = self.topics.remove(&topic) {
+                        self.release(&upstream.phase);
                     }
                 }
                 Some(None) => self.queue_again(&topic),
                 None => {}
             }
         }
-        (self.pending, self.held_bytes) = (0, 0);
+        debug_assert_eq!((self.pending, self.held_bytes), (0, 0), "what waited belonged to topics");
         self.unchecked.clear();
     }
 
@@ -369,6 +374,7 @@ impl Subscriptions {
         let bytes_left = self.limits.recovery_bytes_max - (self.held_bytes - before);
         recovery.hold(payload, position, self.limits.recovery_messages_max, bytes_left);
         self.held_bytes = self.held_bytes - before + recovery.bytes();
+        debug_assert!(self.held_bytes <= self.limits.recovery_bytes_max);
     }
 
     /// The history of a topic is there.

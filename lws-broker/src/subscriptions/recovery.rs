@@ -4,6 +4,9 @@ use crate::session::History;
 use crate::{Bytes, Position};
 use std::collections::{VecDeque, vec_deque};
 
+/// Octets that a message takes that waits, beside its payload.
+pub(super) const ENTRY_BYTES: usize = size_of::<(Option<Position>, Bytes)>();
+
 /// Messages that have come live, behind those that history is asked for.
 #[derive(Debug, Default)]
 pub(super) struct Recovery {
@@ -30,7 +33,7 @@ impl Recovery {
         self.continues
     }
 
-    /// Octets of the messages that wait.
+    /// Octets of the messages that wait, with [`ENTRY_BYTES`] for each.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -44,11 +47,12 @@ impl Recovery {
         bytes_max: usize,
     ) {
         self.newest = position.or(self.newest);
-        if self.held.len() >= messages_max || self.bytes + payload.len() > bytes_max {
+        let bytes = self.bytes + payload.len() + ENTRY_BYTES;
+        if self.held.len() >= messages_max || bytes > bytes_max {
             self.overflow();
             return;
         }
-        self.bytes += payload.len();
+        self.bytes = bytes;
         self.held.push_back((position, payload));
     }
 
@@ -84,7 +88,7 @@ pub(super) fn is_complete(from: Option<Position>, history: &History) -> bool {
     let (Some(from), Some(newest)) = (from, history.newest) else { return false };
     let mut last = from.offset;
     let whole = history.entries.iter().filter(|(offset, _)| *offset > from.offset).all(|(offset, _)| {
-        let follows = *offset == last + 1;
+        let follows = last.checked_add(1) == Some(*offset);
         last = *offset;
         follows
     });

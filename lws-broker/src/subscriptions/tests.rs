@@ -237,11 +237,13 @@ fn at_the_limits_live_messages_wait_and_past_them_is_a_gap() {
         recovery_bytes_max,
         ..Limits::default()
     };
+    // With what a message takes beside its payload.
+    let bytes = |messages: usize| messages * (1 + recovery::ENTRY_BYTES);
     for (limits, expected) in [
-        (limits(3, 100), "S M1 M2 M3"),
-        (limits(2, 100), "G S"),
-        (limits(100, 3), "S M1 M2 M3"),
-        (limits(100, 2), "G S"),
+        (limits(3, bytes(100)), "S M1 M2 M3"),
+        (limits(2, bytes(100)), "G S"),
+        (limits(100, bytes(3)), "S M1 M2 M3"),
+        (limits(100, bytes(3) - 1), "G S"),
     ] {
         let mut it = Fixture::new(limits.clone(), true);
         it.subscribe("a");
