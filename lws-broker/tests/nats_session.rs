@@ -233,6 +233,7 @@ fn what_the_server_refuses_is_reported_with_its_topic() {
             "> PUB lws.a 1\r\n1\r\nPUB lws.b 1\r\n2\r\nPUB lws.b 1\r\n3\r\n",
             "Refused { topic: Topic(\"b\"), receipt: Some(Receipt(6))",
             "Refused { topic: Topic(\"b\"), receipt: Some(Receipt(7))",
+            "Lost(None)",
         ],
     );
 }

@@ -209,7 +209,8 @@ impl NatsSession {
                 }
             }
             other if other.ends_connection() => return Err(cause),
-            _ => {}
+            // It names no call: a message that was published to us, or by us, may be lost.
+            _ => self.events.push_back(SessionEvent::Lost(None)),
         }
         Ok(())
     }
