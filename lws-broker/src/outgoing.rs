@@ -44,6 +44,10 @@ impl Outgoing {
         Ok(Receipt(self.last))
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     pub(crate) fn pop(&mut self) -> Option<(Receipt, Topic, Bytes)> {
         let next = self.waiting.pop_front()?;
         self.bytes -= next.2.len();

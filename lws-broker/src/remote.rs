@@ -64,6 +64,8 @@ struct Established {
     pong_by: Option<Time>,
     /// By when it has to answer what is pending.
     answer_by: Option<Time>,
+    /// By when it has to take output, or a publication, as some wait.
+    publish_by: Option<Time>,
     /// When positions are compared next.
     check_at: Option<Time>,
 }
@@ -145,6 +147,12 @@ impl Remote {
 
     /// The transport has taken the first `count` octets of [`transmit`](Self::transmit).
     pub fn transmitted(&mut self, now: Time, count: usize) {
+        if let LinkPhase::Up(up) = &mut self.link
+            && count > 0
+        {
+            // It is slow, and not dead.
+            up.publish_by = None;
+        }
         if let Some(session) = self.session() {
             session.transmitted(count);
             self.settle(now);
@@ -161,13 +169,16 @@ impl Remote {
     #[must_use]
     pub fn next_timeout(&self) -> Option<Time> {
         let own = match &self.link {
-            LinkPhase::Waiting { retry_at } => [Some(*retry_at), None, None, None],
-            LinkPhase::Connecting { give_up } => [Some(*give_up), None, None, None],
-            LinkPhase::Greeting { session, give_up } => [Some(*give_up), session.deadline(), None, None],
+            LinkPhase::Waiting { retry_at } => [Some(*retry_at), None, None, None, None],
+            LinkPhase::Connecting { give_up } => [Some(*give_up), None, None, None, None],
+            LinkPhase::Greeting { session, give_up } => {
+                [Some(*give_up), session.deadline(), None, None, None]
+            }
             LinkPhase::Up(up) => [
                 Some(up.pong_by.unwrap_or(up.received_at + self.options.ping_interval)),
                 up.session.deadline(),
                 up.answer_by,
+                up.publish_by,
                 up.check_at,
             ],
         };
@@ -206,6 +217,9 @@ impl Remote {
         }
         if late(up.answer_by) {
             return self.close(now, Cause::Timeout("subscription or history"));
+        }
+        if late(up.publish_by) {
+            return self.close(now, Cause::Timeout("publications"));
         }
         if up.pong_by.is_none() && up.received_at + self.options.ping_interval <= now {
             up.session.ping();
@@ -274,6 +288,7 @@ impl Remote {
                     received_at: now,
                     pong_by: None,
                     answer_by: None,
+                    publish_by: None,
                     check_at,
                 })
             }
@@ -309,16 +324,17 @@ impl Remote {
         } else if asked > 0 || !batch.is_empty() || up.answer_by.is_none() {
             up.answer_by = Some(now + self.options.answer_timeout);
         }
-        self.flush();
+        self.flush(now);
     }
 
-    /// Hands over publications. A broker that does not send them back has them delivered here.
-    fn flush(&mut self) {
+    /// Hands over publications. A broker that does not send them back has them delivered here. While it takes none it has a deadline.
+    fn flush(&mut self, now: Time) {
         let LinkPhase::Up(up) = &mut self.link else { return };
         let Features { echo, payload_bytes_max, .. } = up.session.features();
         while up.session.can_publish()
             && let Some((receipt, topic, payload)) = self.outgoing.pop()
         {
+            up.publish_by = None;
             if payload.len() > payload_bytes_max {
                 // It was accepted while the connection was away.
                 let cause = Cause::Limit("payload_bytes_max of the broker");
@@ -329,6 +345,9 @@ impl Remote {
             if !echo && self.subscriptions.is_delivered(&topic) {
                 self.out.events.push_back(Event::Message { topic, payload, position: None });
             }
+        }
+        if !self.outgoing.is_empty() {
+            up.publish_by.get_or_insert(now + self.options.answer_timeout);
         }
     }
 

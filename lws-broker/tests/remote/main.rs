@@ -153,6 +153,31 @@ fn a_subscription_that_is_not_answered_is_the_end() {
 }
 
 #[test]
+fn a_broker_that_goes_on_sending_but_takes_no_publications_is_the_end() {
+    let (mut remote, play) = up(Options::default());
+    let publish = |remote: &mut Remote, now| {
+        remote.publish(now, &topic("a"), Bytes::from("x")).expect("room");
+    };
+    play.0.borrow_mut().is_full = true;
+    publish(&mut remote, at(1_000));
+    publish(&mut remote, at(5_000));
+    assert_eq!(remote.next_timeout(), Some(at(11_000)), "of the one that waits longest");
+    play.0.borrow_mut().is_full = false;
+    remote.receive(at(6_000), b"x");
+    assert_eq!((asked(&play).len(), remote.next_timeout()), (2, Some(at(31_000))));
+    play.0.borrow_mut().is_full = true;
+    publish(&mut remote, at(10_000));
+    remote.transmitted(at(12_000), 1);
+    assert_eq!(remote.next_timeout(), Some(at(22_000)), "it takes output");
+    remote.receive(at(21_000), b"x");
+    remote.handle_timeout(at(21_999));
+    assert_eq!(remote.poll(), None);
+    remote.handle_timeout(at(22_000));
+    assert_eq!(remote.poll_transport(), Some(TransportRequest::Close));
+    assert_eq!(down(&mut remote).0, Cause::Timeout("publications"));
+}
+
+#[test]
 fn a_batch_of_no_topics_is_one_of_one() {
     let (mut remote, play) = up(Options { batch_topics_max: 0, ..Options::default() });
     ["a", "b"].iter().for_each(|name| remote.subscribe(at(0), &topic(name)));
