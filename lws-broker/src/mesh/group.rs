@@ -20,6 +20,10 @@ pub struct MeshOptions {
     pub scan_pause: Duration,
     /// How long publications wait for processes that were there already to subscribe here, when this one begins. Default 1 s.
     pub settle_timeout: Duration,
+    /// How long a process may take for the next answer that it owes. Default 10 s. Behind it subscriptions are confirmed without that
+    /// process; when it answers, they have a gap if it has published meanwhile. A connection on which no process says who it is within this
+    /// time is closed.
+    pub confirm_timeout: Duration,
     /// Other processes, at most. Default 64. With more, [`Event::Down`] says so, and what they publish is not received.
     pub peers_max: usize,
     /// Octets that may wait for one process, at most. Default 4 MiB. What does not fit is dropped, and that process has a gap.
@@ -34,6 +38,7 @@ impl Default for MeshOptions {
             scan_interval: Duration::from_secs(2),
             scan_pause: Duration::from_millis(50),
             settle_timeout: Duration::from_secs(1),
+            confirm_timeout: Duration::from_secs(10),
             peers_max: 64,
             peer_bytes_max: 4 << 20,
             limits: Limits::default(),
@@ -91,6 +96,17 @@ enum Link {
     Connecting(SocketName),
     Source(Source),
     Sink(Sink),
+}
+
+impl Link {
+    /// By when the process has to answer.
+    fn deadline(&self) -> Option<Time> {
+        match self {
+            Self::Connecting(_) => None,
+            Self::Source(source) => source.confirm_by,
+            Self::Sink(sink) => sink.hello_by(),
+        }
+    }
 }
 
 /// One process of a mesh.
@@ -174,7 +190,8 @@ impl Mesh {
         let Some(Link::Connecting(name)) = self.links.get(&link) else { return };
         let topics = self.topics.names().cloned();
         let payload_bytes_max = self.options.limits.payload_bytes_max;
-        let source = Source::new(name.clone(), &self.name, topics, payload_bytes_max);
+        let deadline = now + self.options.confirm_timeout;
+        let source = Source::new(name.clone(), &self.name, topics, payload_bytes_max, deadline);
         self.topics.joined(link);
         self.links.insert(link, Link::Source(source));
         self.settle(now);
@@ -201,7 +218,8 @@ impl Mesh {
             return None;
         }
         let id = self.next_link();
-        let sink = Sink::new(self.options.limits.topics_max, self.options.peer_bytes_max);
+        let hello_by = now + self.options.confirm_timeout;
+        let sink = Sink::new(hello_by, self.options.limits.topics_max, self.options.peer_bytes_max);
         self.links.insert(id, Link::Sink(sink));
         self.settle(now);
         Some(id)
@@ -213,7 +231,7 @@ impl Mesh {
         loop {
             let outcome = match self.links.get_mut(&link) {
                 Some(Link::Source(source)) => source
-                    .receive(&mut rest)
+                    .receive(&mut rest, now + self.options.confirm_timeout)
                     .map(|event| event.map(|event| self.on_source_event(link, event))),
                 Some(Link::Sink(sink)) => sink
                     .receive(&mut rest, self.has_published)
@@ -233,7 +251,13 @@ impl Mesh {
     /// A connection has ended.
     pub fn closed(&mut self, now: Time, link: LinkId) {
         match self.links.remove(&link) {
-            Some(Link::Source(source)) => self.on_source_end(now, link, &source),
+            Some(Link::Source(source)) => {
+                self.on_source_end(link, &source);
+                // One that has confirmed nothing, as it is of another version perhaps, has time until the next look.
+                if source.has_confirmed() && !source.left {
+                    self.scan_soon(now);
+                }
+            }
             Some(Link::Connecting(_) | Link::Sink(_)) | None => {}
         }
         self.settle(now);
@@ -315,7 +339,8 @@ impl Mesh {
             MeshPhase::Settling(until) => Some(until),
             MeshPhase::New | MeshPhase::Up | MeshPhase::Leaving => None,
         };
-        settled.into_iter().chain(self.scan_at).min()
+        let answers = self.links.values().filter_map(Link::deadline);
+        settled.into_iter().chain(self.scan_at).chain(answers).min()
     }
 
     /// Does what is due. A spurious call does nothing.
@@ -324,7 +349,26 @@ impl Mesh {
             self.scan_at = None;
             self.requests.push_back(MeshRequest::Scan);
         }
+        let is_late = |link: &Link| link.deadline().is_some_and(|by| by <= now);
+        let late: Vec<_> = self.links.iter().filter(|(_, link)| is_late(link)).map(|(id, _)| *id).collect();
+        late.into_iter().for_each(|link| self.on_late(link));
         self.settle(now);
+    }
+
+    /// A process owes an answer for too long: it is waited for no more.
+    fn on_late(&mut self, link: LinkId) {
+        match self.links.get_mut(&link) {
+            Some(Link::Source(source)) => {
+                if source.expire() {
+                    self.topics.left(link);
+                }
+            }
+            Some(Link::Sink(_)) => {
+                self.links.remove(&link);
+                self.requests.push_back(MeshRequest::Close(link));
+            }
+            Some(Link::Connecting(_)) | None => {}
+        }
     }
 
     fn next_link(&mut self) -> LinkId {
@@ -395,18 +439,17 @@ impl Mesh {
         let removed = self.links.remove(&link);
         self.requests.push_back(MeshRequest::Close(link));
         if let Some(Link::Source(source)) = &removed {
-            self.on_source_end(now, link, source);
+            self.on_source_end(link, source);
         }
-        let retry_at = now + self.options.scan_interval;
+        let retry_at = self.scan_at.unwrap_or(now + self.options.scan_interval);
         self.events.push_back(Event::Down { cause: Cause::Violation(malformed.0), retry_at });
     }
 
-    fn on_source_end(&mut self, now: Time, link: LinkId, source: &Source) {
+    fn on_source_end(&mut self, link: LinkId, source: &Source) {
         self.topics.left(link);
         if !source.left {
             // What was on its way is lost, and what it publishes before there is another connection.
             self.topics.gap_in_all(&mut self.events);
-            self.scan_soon(now);
         }
     }
 
@@ -471,8 +514,10 @@ impl Broker for Mesh {
             if let Link::Source(source) = link
                 && !source.left
             {
-                source.subscribe(topic);
-                asked.insert(*id);
+                source.subscribe(topic, now + self.options.confirm_timeout);
+                if !source.is_late {
+                    asked.insert(*id);
+                }
             }
         }
         self.topics.insert(topic, asked);

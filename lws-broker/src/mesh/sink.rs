@@ -2,8 +2,8 @@
 
 use super::frame::{Frame, FrameReader, MESSAGE_OVERHEAD_BYTES, Malformed, VERSION};
 use super::name::SocketName;
-use crate::Topic;
 use crate::transmit::TransmitBuffer;
+use crate::{Time, Topic};
 use std::collections::HashMap;
 
 /// What a connection of another process reports.
@@ -21,6 +21,8 @@ pub(super) struct Sink {
     /// `None` before it has said who it is.
     pub(super) name: Option<SocketName>,
     pub(super) synced: bool,
+    /// By when it has to say who it is.
+    hello_by: Time,
     reader: FrameReader,
     output: TransmitBuffer,
     numbers: HashMap<Topic, u64>,
@@ -35,12 +37,13 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    pub(super) fn new(topics_max: usize, queue_bytes_max: usize) -> Self {
+    pub(super) fn new(hello_by: Time, topics_max: usize, queue_bytes_max: usize) -> Self {
         let mut output = TransmitBuffer::default();
         output.push(|out| out.push(VERSION));
         Self {
             name: None,
             synced: false,
+            hello_by,
             // It sends no messages.
             reader: FrameReader::new(0),
             output,
@@ -51,6 +54,11 @@ impl Sink {
             drops: false,
             leaving: false,
         }
+    }
+
+    /// By when it has to say who it is, if it has not.
+    pub(super) fn hello_by(&self) -> Option<Time> {
+        self.name.is_none().then_some(self.hello_by)
     }
 
     /// Publishes, if it is subscribed. Gives false if the message was dropped, as it does not read fast enough.

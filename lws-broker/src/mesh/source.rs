@@ -2,8 +2,8 @@
 
 use super::frame::{Frame, FrameReader, Malformed, VERSION};
 use super::name::SocketName;
-use crate::Topic;
 use crate::transmit::TransmitBuffer;
+use crate::{Time, Topic};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
 
@@ -38,17 +38,25 @@ pub(super) struct Source {
     waiting: VecDeque<Topic>,
     /// Whether everything was sent that was subscribed to when the connection began.
     synced: bool,
+    /// The last number that it has confirmed: it does so in their order.
+    confirmed: u64,
+    /// By when it has to confirm the next one, if it owes that.
+    pub(super) confirm_by: Option<Time>,
+    /// It has not confirmed in time: no one waits for it until it does.
+    pub(super) is_late: bool,
     /// Whether it has said that it ends.
     pub(super) left: bool,
 }
 
 impl Source {
-    /// A connection that has just been made, by a process of the name `own` that is subscribed to `topics`.
+    /// A connection that has just been made, by a process of the name `own` that is subscribed to `topics`. The first answer is late after
+    /// `deadline`.
     pub(super) fn new(
         name: SocketName,
         own: &SocketName,
         topics: impl Iterator<Item = Topic>,
         payload_bytes_max: usize,
+        deadline: Time,
     ) -> Self {
         let mut source = Self {
             name,
@@ -59,6 +67,9 @@ impl Source {
             last: 0,
             waiting: topics.collect(),
             synced: false,
+            confirmed: 0,
+            confirm_by: None,
+            is_late: false,
             left: false,
         };
         source.output.push(|out| {
@@ -66,12 +77,41 @@ impl Source {
             Frame::Hello(own.as_str()).write(out);
         });
         source.fill();
+        source.watch(false, deadline);
         source
     }
 
-    pub(super) fn subscribe(&mut self, topic: &Topic) {
+    /// Asks for a topic. The answer is late after `deadline`, unless there was one before that is awaited.
+    pub(super) fn subscribe(&mut self, topic: &Topic, deadline: Time) {
         self.waiting.push_back(topic.clone());
         self.fill();
+        self.watch(false, deadline);
+    }
+
+    /// Whether it has ever confirmed a subscription: it speaks this protocol.
+    pub(super) fn has_confirmed(&self) -> bool {
+        self.confirmed > 0
+    }
+
+    fn owes(&self) -> bool {
+        self.confirmed < self.last || !self.waiting.is_empty()
+    }
+
+    /// The deadline has passed. Gives whether it is late: what it owed may have ended meanwhile.
+    pub(super) fn expire(&mut self) -> bool {
+        self.confirm_by = None;
+        self.is_late = self.owes();
+        self.is_late
+    }
+
+    /// Something was asked of it or, if it `answers`, confirmed: it has until `deadline` for the next confirmation, if it owes one.
+    fn watch(&mut self, answers: bool, deadline: Time) {
+        self.is_late &= !answers;
+        if !self.owes() || self.is_late {
+            self.confirm_by = None;
+        } else if answers || self.confirm_by.is_none() {
+            self.confirm_by = Some(deadline);
+        }
     }
 
     pub(super) fn unsubscribe(&mut self, topic: &Topic) {
@@ -109,14 +149,20 @@ impl Source {
         self.fill();
     }
 
-    /// Takes the next event from the front of `input`. `None` if more is needed.
+    /// Takes the next event from the front of `input`. `None` if more is needed. Behind an answer, the next one is late after `deadline`.
     ///
     /// # Errors
     /// The other process does not speak this protocol.
-    pub(super) fn receive(&mut self, input: &mut &[u8]) -> Result<Option<SourceEvent>, Malformed> {
+    pub(super) fn receive(
+        &mut self,
+        input: &mut &[u8],
+        deadline: Time,
+    ) -> Result<Option<SourceEvent>, Malformed> {
         while let Some(frame) = self.reader.next(input)? {
             let event = match frame {
                 Frame::Subscribed { number, has_published } => {
+                    self.confirmed = self.confirmed.max(number.min(self.last));
+                    self.watch(true, deadline);
                     // One that was ended meanwhile needs no confirmation.
                     self.topics
                         .get(&number)

@@ -164,6 +164,69 @@ fn what_is_no_process_of_the_mesh_is_closed() {
 }
 
 #[test]
+fn a_process_of_another_version_is_tried_again_at_the_next_look() {
+    let next = Time::ZERO + Duration::from_secs(2);
+    for violates in [true, false] {
+        let mut mesh = Mesh::new(Time::ZERO, name("a.sock"), MeshOptions::default());
+        mesh.subscribe(Time::ZERO, &topic("room"));
+        mesh.found(Time::ZERO, ["b.sock"]);
+        let asked = requests(&mut mesh);
+        let [MeshRequest::Scan, MeshRequest::Connect { link, .. }] = asked[..] else { panic!("{asked:?}") };
+        mesh.connected(Time::ZERO, link);
+        let now = Time::ZERO + Duration::from_millis(100);
+        if violates {
+            mesh.receive(now, link, b"\x02");
+        } else {
+            // It does not understand us.
+            mesh.closed(now, link);
+        }
+        assert_eq!(mesh.next_timeout(), Some(next));
+        let downs: Vec<_> =
+            events(&mut mesh).into_iter().filter(|event| matches!(event, Event::Down { .. })).collect();
+        match &downs[..] {
+            [Event::Down { cause: Cause::Violation(_), retry_at }] if violates => assert_eq!(*retry_at, next),
+            downs => assert!(downs.is_empty() && !violates, "{downs:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_process_that_hangs_is_waited_for_until_a_deadline() {
+    let at = |seconds| Time::ZERO + Duration::from_secs(seconds);
+    let mut mesh = Mesh::new(at(0), name("a.sock"), MeshOptions::default());
+    mesh.found(at(0), ["b.sock"]);
+    let asked = requests(&mut mesh);
+    let [MeshRequest::Scan, MeshRequest::Connect { link, .. }] = asked[..] else { panic!("{asked:?}") };
+    mesh.connected(at(0), link);
+    let silent = mesh.accepted(at(0)).expect("there is room");
+    mesh.handle_timeout(at(1));
+    assert_eq!(events(&mut mesh), [Event::Up]);
+    mesh.subscribe(at(1), &topic("room"));
+    mesh.found(at(9), []);
+    mesh.handle_timeout(at(9));
+    assert_eq!((events(&mut mesh), mesh.next_timeout()), (vec![], Some(at(10))));
+    mesh.handle_timeout(at(10));
+    assert_eq!((requests(&mut mesh), mesh.next_timeout()), (vec![MeshRequest::Close(silent)], Some(at(11))));
+    mesh.handle_timeout(at(11));
+    assert_eq!(events(&mut mesh), [Event::Subscribed { topic: topic("room") }]);
+    mesh.subscribe(at(12), &topic("other"));
+    assert_eq!(events(&mut mesh), [Event::Subscribed { topic: topic("other") }], "it hangs still");
+    // It goes on, and has published meanwhile: another process of the mesh answers in its place.
+    let mut other = Mesh::new(at(0), name("b.sock"), MeshOptions::default());
+    other.found(at(0), []);
+    other.handle_timeout(at(1));
+    other.publish(at(1), &topic("room"), Bytes::from("missed")).expect("there is room");
+    let sink = other.accepted(at(12)).expect("there is room");
+    other.receive(at(12), sink, mesh.transmit(link));
+    mesh.receive(at(12), link, other.transmit(sink));
+    let gaps = ["room", "other"].map(|name| Event::Gap { topic: topic(name) });
+    assert_eq!(events(&mut mesh), gaps);
+    mesh.transmitted(link, mesh.transmit(link).len());
+    mesh.subscribe(at(13), &topic("third"));
+    assert_eq!(events(&mut mesh), [], "it is waited for again");
+}
+
+#[test]
 fn a_socket_without_a_process_is_removed_and_a_folder_that_cannot_be_read_is_reported() {
     use lws_broker::mesh::ConnectError;
     let mut mesh = Mesh::new(Time::ZERO, name("a.sock"), MeshOptions::default());
