@@ -92,9 +92,16 @@ impl Broker {
     }
 }
 
+fn redis(port: u16) -> RedisOptions {
+    RedisOptions::new(Endpoint::Tcp { host: "127.0.0.1".into(), port, tls: Security::Plain })
+}
+
 fn options(port: u16) -> BrokerOptions {
-    let endpoint = Endpoint::Tcp { host: "127.0.0.1".into(), port, tls: Security::Plain };
-    let mut options = BrokerOptions::redis("shared/", RedisOptions::new(endpoint));
+    options_of(redis(port))
+}
+
+fn options_of(redis: RedisOptions) -> BrokerOptions {
+    let mut options = BrokerOptions::redis("shared/", redis);
     options.options.linger = Duration::from_millis(50);
     options.options.retry_min = Duration::from_millis(10);
     options.options.retry_max = Duration::from_millis(20);
@@ -196,15 +203,14 @@ fn what_one_process_publishes_reaches_all_once() {
 #[test]
 fn what_cannot_be_read_is_a_gap_and_what_is_too_large_is_no_refused_subscription() {
     let (_broker, port) = Broker::start();
-    let mut options = options(port);
-    options.options.limits.payload_bytes_max = 100;
-    let process = process(options, 1);
+    let limits = RespLimits { bulk_bytes_max: 150, ..RespLimits::default() };
+    let process = process(options_of(RedisOptions { limits, ..redis(port) }), 1);
     let mut here = first(&process, "shared/a");
     let mut other = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
     // The head of an envelope with a flag that is not known.
     other.write_all(b"*3\r\n$7\r\nPUBLISH\r\n$12\r\nlws/shared/a\r\n$6\r\n\0lws\x01\x80\r\n").expect("room");
     assert_eq!(here.text(), "gap");
-    here.send_text(&format!("! shared/a {}", "x".repeat(101)));
+    here.send_text(&format!("! shared/a {}", "x".repeat(100)));
     assert_eq!(two(&mut here), ["<Ok(())", "too large"]);
     here.send_text("! shared/a hello");
     assert_eq!(two(&mut here), ["<Ok(())", "hello"]);
