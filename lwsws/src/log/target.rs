@@ -82,11 +82,13 @@ struct NamedFile {
     path: PathBuf,
     file: File,
     cut: CutLine,
+    /// Lines of which a file that was moved away has the beginning only. They count as lost with the next ones.
+    left_cut: u64,
 }
 
 impl NamedFile {
     fn open(path: &Path, owner: Option<(u32, u32)>) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), file: append(path, owner)?, cut: CutLine::default() })
+        Ok(Self { path: path.to_owned(), file: append(path, owner)?, cut: CutLine::default(), left_cut: 0 })
     }
 }
 
@@ -109,14 +111,14 @@ fn make(path: &Path, owner: Option<(u32, u32)>) -> io::Result<File> {
 
 impl Sink for NamedFile {
     fn lines(&mut self, lines: &[u8]) -> u64 {
-        self.cut.write(&mut self.file, lines)
+        std::mem::take(&mut self.left_cut) + self.cut.write(&mut self.file, lines)
     }
 
     fn reopen(&mut self) -> io::Result<()> {
         // The new one comes first: where it cannot be had, the old one goes on.
         let file = append(&self.path, None)?;
         self.cut.write(&mut self.file, b"");
-        self.cut = CutLine::default();
+        self.left_cut += line_ends(&std::mem::take(&mut self.cut).0);
         self.file = file;
         Ok(())
     }
@@ -262,6 +264,19 @@ mod tests {
         assert_eq!(file.lines(b"three\n"), 0);
         assert_eq!(fs::read_to_string(&moved).expect("text"), "one\ntwo\n");
         assert_eq!(fs::read_to_string(&name).expect("text"), "three\n");
+        fs::remove_dir_all(folder).expect("it was there");
+    }
+
+    #[test]
+    fn a_line_that_a_file_which_was_moved_away_has_the_beginning_of_counts_as_lost() {
+        let folder = folder("cut");
+        let path = folder.join("log");
+        let full = OpenOptions::new().append(true).open("/dev/full").expect("a device");
+        let cut = CutLine(b"its end\n".into());
+        let mut file = NamedFile { path: path.clone(), file: full, cut, left_cut: 0 };
+        file.reopen().expect("opened");
+        assert_eq!((file.lines(b"next\n"), file.lines(b"last\n")), (1, 0));
+        assert_eq!(fs::read_to_string(&path).expect("text"), "next\nlast\n");
         fs::remove_dir_all(folder).expect("it was there");
     }
 
