@@ -155,7 +155,7 @@ impl Connection {
         let mut outbound = Outbound::new(now, config, Sending::Silent, None);
         outbound.channel.open_stream();
         outbound.begin_raw(false);
-        Self::new(Receiving::Carried(CarriedReceiver::Raw(raw::ByteReceiver::default())), outbound)
+        Self::new(Receiving::Carried(CarriedReceiver::Raw(raw::ByteReceiver)), outbound)
     }
 
     /// The exchange on which a client's request begins. Also sets the time.

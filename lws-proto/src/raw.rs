@@ -18,27 +18,24 @@ pub(crate) struct Half {
     pub(crate) receiver: ByteReceiver,
 }
 
-/// The peer's direction.
+/// The peer's direction. Whether that has ended is part of the other half, which outlives it.
 #[derive(Debug, Default)]
-pub(crate) struct ByteReceiver {
-    ended: bool,
-}
+pub(crate) struct ByteReceiver;
 
 impl ByteReceiver {
-    pub(crate) fn receive(&mut self, input: &[u8]) -> Step {
+    pub(crate) fn receive(&self, input: &[u8]) -> Step {
         Step::found(input.len(), Item::Raw { content: Content::Input(0..input.len()), end: false })
     }
 
     /// The peer's direction has ended, which is delivered once.
-    pub(crate) fn receive_eof(&mut self, sender: &mut ByteSender, channel: &mut Channel) -> Option<Item> {
-        if core::mem::replace(&mut self.ended, true) {
+    pub(crate) fn receive_eof(&self, sender: &mut ByteSender, channel: &mut Channel) -> Option<Item> {
+        if core::mem::replace(&mut sender.peer_ended, true) {
             return None;
         }
         if channel.link.is_truncated() {
             channel.finish(Cause::Truncated, LastWord::Fin);
             return None;
         }
-        sender.peer_ended = true;
         sender.finish_if_over(channel);
         Some(Item::Raw { content: Content::Input(0..0), end: true })
     }

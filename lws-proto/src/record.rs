@@ -325,13 +325,13 @@ impl StreamKey {
     /// Its place and its generation, to be written down.
     #[must_use]
     pub fn parts(self) -> (u32, u32) {
-        (self.index, self.generation)
+        (self.number(), self.generation)
     }
 
     /// The key that has these [`parts`](Self::parts). One that the engine has not made finds nothing.
     #[must_use]
     pub fn from_parts(index: u32, generation: u32) -> Self {
-        Self { index, generation }
+        Self::new(index, generation)
     }
 }
 

@@ -9,15 +9,13 @@ use crate::ws::CloseCode;
 use crate::{Cause, Protocol, Time, raw, ws};
 use alloc::boxed::Box;
 
-/// The sending half.
-#[repr(u8)]
+/// The sending half. Its tag is where the state of a WebSocket's closing handshake has values to spare.
 pub(crate) enum Carried {
     WebSocket(ws::FrameSender),
     Raw(raw::ByteSender),
 }
 
 /// The receiving half. Events lend content from it while a handle borrows the sending half.
-#[repr(u8)]
 pub(crate) enum CarriedReceiver {
     WebSocket(Box<ws::FrameReceiver>),
     Raw(raw::ByteReceiver),

@@ -20,7 +20,7 @@ pub(crate) struct Channel {
 impl Channel {
     /// A connection on which no stream has begun.
     pub(crate) fn new(link: Link) -> Self {
-        let mut stream = StreamCore::new(StreamKey { index: 0, generation: 0 });
+        let mut stream = StreamCore::new(StreamKey::new(0, 0));
         stream.notices.set(Notices::ABSENT);
         Self { last_resumed: link.now, link, stream }
     }

@@ -5,7 +5,7 @@
 
 use crate::connection::delivery::Delivery;
 use crate::connection::transmit::Output;
-use crate::time::earliest;
+use crate::time::{earliest, unless_never};
 use crate::{Cause, Config, Deadline, Time};
 use alloc::sync::Arc;
 
@@ -24,12 +24,16 @@ pub(crate) struct Link {
     /// The delivery of sent bytes.
     pub(crate) delivery: Delivery,
     end: LinkEnd,
+    /// When a link that drains waits no longer for the peer. Set when its last byte was sent, and [`Time::NEVER`] before.
+    give_up: Time,
     flags: LinkFlags,
     /// Bytes from which on the queue is full: `send_queue_bytes_max`, and for a tunnel no more than the window of its stream.
-    room: usize,
+    room: u32,
     /// For a tunnel, the bytes that its stream takes at once: bounded by the windows, and one frame.
-    credit: usize,
+    credit: u32,
     client: bool,
+    /// Whether the transport has negotiated HTTP/1.1 by ALPN, so that the peer cannot switch to HTTP/2.
+    pub(crate) http1_agreed: bool,
     kind: LinkKind,
     /// Whether the driver sends regions by itself.
     pub(crate) sends_regions: bool,
@@ -51,8 +55,8 @@ pub(crate) enum LinkEnd {
     /// It is in use.
     Open,
     /// Input is ignored. Queued bytes are sent, then FIN if `fin`. Input is dropped until the peer ends too, or until
-    /// `give_up`, which is set when the last byte was sent.
-    Draining { fin: bool, give_up: Option<Time> },
+    /// `Link::give_up`.
+    Draining { fin: bool },
     /// The transport may be closed.
     Done,
 }
@@ -102,10 +106,15 @@ impl LinkFlags {
     }
 }
 
+/// A number of bytes as a link keeps it: no queue is longer than 4 GiB.
+fn bounded(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
 impl Link {
     /// The transport of a connection that was opened at `now`.
     pub(crate) fn new(now: Time, config: Arc<Config>, client: bool) -> Self {
-        let room = config.limits.send_queue_bytes_max;
+        let room = bounded(config.limits.send_queue_bytes_max);
         Self {
             config,
             now,
@@ -115,10 +124,12 @@ impl Link {
             out: Output::default(),
             delivery: Delivery::new(),
             end: LinkEnd::Open,
+            give_up: Time::NEVER,
             flags: LinkFlags::default(),
             room,
-            credit: usize::MAX,
+            credit: u32::MAX,
             client,
+            http1_agreed: false,
             kind: LinkKind::Connection,
             sends_regions: false,
             spread: 0,
@@ -143,32 +154,31 @@ impl Link {
     /// Whether the queue has room.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
-        self.out.len() < self.room
+        self.out.len() < self.room as usize
     }
 
     /// The number of bytes that can be queued until the queue is full, or the windows or one frame of the carrying
     /// stream. At least 1.
     pub(crate) fn budget(&self) -> usize {
-        let queue = self.room.saturating_sub(self.out.len());
-        queue.min(self.credit.saturating_sub(self.out.len())).max(1)
+        (self.room.min(self.credit) as usize).saturating_sub(self.out.len()).max(1)
     }
 
     /// The room of the queue itself, whatever the transport takes at once.
     pub(crate) fn queue_room(&self) -> usize {
-        self.room.saturating_sub(self.out.len())
+        (self.room as usize).saturating_sub(self.out.len())
     }
 
     /// Caps the queue of a tunnel at the carrying stream's send window, but never below one byte: so an application
     /// that answers each message has a permit for the first one.
     pub(crate) fn set_window(&mut self, window: usize) {
         debug_assert!(self.kind == LinkKind::Tunnel);
-        self.room = window.clamp(1, self.config.limits.send_queue_bytes_max);
+        self.room = bounded(window.clamp(1, self.config.limits.send_queue_bytes_max));
     }
 
     /// Caps the budget of a tunnel's permits at the bytes that its stream takes at once.
     pub(crate) fn set_credit(&mut self, credit: usize) {
         debug_assert!(self.kind == LinkKind::Tunnel);
-        self.credit = credit;
+        self.credit = bounded(credit);
     }
 
     /// The transport has taken `n` bytes. Returns whether it has everything.
@@ -275,7 +285,7 @@ impl Link {
         // The stream that carries a tunnel ends with it. The rule about which side closes first is for connections
         // only.
         let first = last_word == LastWord::PeerFirst && self.kind == LinkKind::Tunnel;
-        self.end = LinkEnd::Draining { fin: first || last_word == LastWord::Fin, give_up: None };
+        self.end = LinkEnd::Draining { fin: first || last_word == LastWord::Fin };
         self.arm_linger();
         debug_assert!(self.is_consistent());
     }
@@ -289,7 +299,7 @@ impl Link {
         // Queued bytes are dropped: a peer could take them for a complete message.
         self.out.clear();
         self.delivery.forget();
-        self.end = LinkEnd::Done;
+        self.set_done();
         debug_assert!(self.is_consistent());
     }
 
@@ -300,25 +310,32 @@ impl Link {
 
     /// Whether FIN is to follow what is queued, unless the protocol wants one on a link that is still open.
     pub(crate) fn has_fin(&self) -> bool {
-        matches!(self.end, LinkEnd::Draining { fin: true, .. })
+        self.end == LinkEnd::Draining { fin: true }
+    }
+
+    fn set_done(&mut self) {
+        self.end = LinkEnd::Done;
+        self.give_up = Time::NEVER;
     }
 
     fn arm_linger(&mut self) {
-        if let LinkEnd::Draining { give_up: give_up @ None, .. } = &mut self.end
-            && self.out.is_empty()
+        if matches!(self.end, LinkEnd::Draining { .. }) && self.give_up == Time::NEVER && self.out.is_empty()
         {
             if self.flags.has(LinkFlags::RESET) {
                 // Without last bytes there is nothing that a reset could discard, so the link need not drain.
-                self.end = LinkEnd::Done;
+                self.set_done();
             } else {
-                *give_up = Some(self.now + self.config.limits.linger_timeout);
+                self.give_up = self.now + self.config.limits.linger_timeout;
             }
         }
     }
 
-    /// The invariant: the flags mirror the state of the end, and an open link is never marked for a reset.
+    /// The invariant: the flags mirror the state of the end, an open link is never marked for a reset, and only one that drains is
+    /// given up.
     fn is_consistent(&self) -> bool {
-        self.is_open() == (self.end == LinkEnd::Open) && (!self.is_reset() || !self.is_open())
+        self.is_open() == (self.end == LinkEnd::Open)
+            && (!self.is_reset() || !self.is_open())
+            && (self.give_up == Time::NEVER || matches!(self.end, LinkEnd::Draining { .. }))
     }
 
     // Deadlines.
@@ -326,11 +343,7 @@ impl Link {
     /// The next timeout: a check of the queue, or the deadline of a draining peer.
     #[inline(always)]
     pub(crate) fn next_timeout(&self) -> Option<Time> {
-        let lingering = match self.end {
-            LinkEnd::Draining { give_up, .. } => give_up,
-            LinkEnd::Open | LinkEnd::Done => None,
-        };
-        earliest(self.delivery.next_timeout(&self.config.limits), lingering)
+        earliest(self.delivery.next_timeout(&self.config.limits), unless_never(self.give_up))
     }
 
     /// Handles timeouts at `now`. Returns the deadline that the peer has missed, if any: then the connection is
@@ -340,16 +353,15 @@ impl Link {
         if self.delivery.has_stalled(&self.config.limits, now, self.out.len()) {
             return Some(Deadline::Stalled);
         }
-        if let LinkEnd::Draining { give_up: Some(give_up), .. } = &mut self.end
-            && *give_up <= now
-        {
+        if self.give_up <= now {
             // The last bytes may still be arriving, which is what draining waits for.
             if self.delivery.is_arriving(&self.config.limits, now) {
-                *give_up = now + self.config.limits.linger_timeout;
+                self.give_up = now + self.config.limits.linger_timeout;
             } else {
-                self.end = LinkEnd::Done;
+                self.set_done();
             }
         }
+        debug_assert!(self.is_consistent());
         None
     }
 }

@@ -22,8 +22,6 @@ pub(crate) struct Outbound {
     pub(crate) resources: Resources,
     /// The next receiver, which takes over as soon as nothing is lent from the current one.
     switch: Option<Box<Switch>>,
-    /// Whether HTTP/1.1 was negotiated by ALPN, so that the peer cannot switch to HTTP/2.
-    http1_agreed: bool,
 }
 
 /// The sending half of the protocol. A separate tag is matched in one step, while a niche in a field would take
@@ -68,7 +66,6 @@ impl Outbound {
             sender,
             resources: Resources { entropy, ..Resources::default() },
             switch: None,
-            http1_agreed: false,
         }
     }
 
@@ -93,17 +90,17 @@ impl Outbound {
 
     /// Notes that ALPN has negotiated HTTP/1.1.
     pub(crate) fn agree_on_http1(&mut self) {
-        self.http1_agreed = true;
+        self.channel.link.http1_agreed = true;
     }
 
     #[cfg(feature = "record")]
     pub(crate) fn has_agreed_on_http1(&self) -> bool {
-        self.http1_agreed
+        self.link().http1_agreed
     }
 
     /// Whether the peer may switch to HTTP/2.
     pub(crate) fn may_speak_http2(&self) -> bool {
-        self.link().config.versions == Versions::Any && !self.http1_agreed
+        self.link().config.versions == Versions::Any && !self.link().http1_agreed
     }
 
     /// Begins HTTP/2, with this side's preface.

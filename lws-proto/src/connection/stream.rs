@@ -98,9 +98,7 @@ impl StreamCore {
     pub(crate) fn renew(&mut self) {
         let mut notices = self.notices;
         notices.take(Notices::OF_STREAM.or(Notices::ABSENT));
-        let StreamKey { index, generation } = self.key;
-        let key = StreamKey { index, generation: generation.wrapping_add(1) };
-        *self = Self { notices, ..Self::new(key) };
+        *self = Self { notices, ..Self::new(self.key.renewed()) };
     }
 
     /// Ends it: only its end is still to be delivered.

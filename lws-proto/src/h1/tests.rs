@@ -296,7 +296,7 @@ fn a_connection_that_retires_behind_the_head_of_a_response_answers_the_next_requ
         }
     });
     side.connection.retire(side.now);
-    let key = crate::StreamKey { index: 0, generation: 1 };
+    let key = crate::StreamKey::new(0, 1);
     let permit = side.connection.exchange(key).expect("it is one").permit().expect("a permit");
     permit.data(Payload::Static(b"b"), true).expect("content");
     side.settle(ignore);
@@ -478,7 +478,7 @@ fn a_response_that_was_held_back_ends_the_exchange_when_it_is_sent() {
         }
     });
     assert_eq!(side.events, ["GET /1 true"]);
-    let key = crate::StreamKey { index: 0, generation: 1 };
+    let key = crate::StreamKey::new(0, 1);
     let permit = side.connection.exchange(key).expect("the stream").permit().expect("a permit");
     permit.respond(Status::NO_CONTENT, NO_FIELDS, Payload::Static(b""), true).expect("a response");
     assert!(side.connection.needs_service());

@@ -426,7 +426,7 @@ impl FrameReader {
 
     /// Releases the input of a stream whose end has been delivered: the application reads nothing of it any more.
     pub(crate) fn forget(&mut self, key: StreamKey) {
-        if let Some(input) = self.inputs.get_mut(Slot::of_number(key.index).index()) {
+        if let Some(input) = self.inputs.get_mut(Slot::of_number(key.number()).index()) {
             *input = StreamInput { id: input.id, ..StreamInput::default() };
         }
     }

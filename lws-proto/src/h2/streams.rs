@@ -167,7 +167,7 @@ impl Pending {
 impl StreamState {
     pub(crate) fn new(id: u32, send: u32, receive: u32, now: Time) -> Self {
         Self {
-            core: StreamCore::new(StreamKey { index: 0, generation: 0 }),
+            core: StreamCore::new(StreamKey::new(0, 0)),
             id,
             state: State::Idle,
             flags: 0,
@@ -415,7 +415,7 @@ impl Streams {
     pub(crate) fn insert(&mut self, mut stream: StreamState) -> Slot {
         let slot = self.free.last().copied().unwrap_or(Slot::at(self.slots.len()));
         let generation = stream.id.wrapping_add(self.generation_base);
-        stream.core.key = StreamKey { index: slot.number(), generation };
+        stream.core.key = StreamKey::new(slot.number(), generation);
         match self.free.pop() {
             Some(slot) => {
                 self.slots[slot.index()] = stream;
@@ -466,7 +466,7 @@ impl Streams {
 
     /// The slot that `key` names, unless the stream has ended.
     pub(crate) fn of_key(&self, key: StreamKey) -> Option<Slot> {
-        let slot = Slot::of_number(key.index);
+        let slot = Slot::of_number(key.number());
         let stream = self.slots.get(slot.index())?;
         let open = stream.id != 0 && stream.waits_for != WaitsFor::Closed && !stream.has(LINGERS);
         (open && stream.core.key == key).then_some(slot)

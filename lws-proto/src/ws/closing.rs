@@ -1,14 +1,12 @@
 //! The closing handshake. RFC 6455 §7.1.
 
-use crate::Time;
-
 /// The state of the closing handshake, as this endpoint sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Closing {
     /// No Close frame has been sent or received.
     Open,
-    /// This endpoint has sent its Close frame; the peer has until `give_up` to answer.
-    Sent { give_up: Time },
+    /// This endpoint has sent its Close frame, and the peer has to answer.
+    Sent,
     /// Both Close frames have been sent.
     Done,
 }
@@ -16,8 +14,8 @@ pub(crate) enum Closing {
 /// The events that change the state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Input {
-    /// This endpoint wants to close, and waits for the answer until this time.
-    Close { give_up: Time },
+    /// This endpoint wants to close.
+    Close,
     /// The Close frame of the peer has been received.
     Received,
 }
@@ -33,10 +31,10 @@ impl Closing {
     /// Returns the next state, and what has to be sent now.
     pub(crate) fn on(self, input: Input) -> (Self, Reply) {
         match (self, input) {
-            (Self::Open, Input::Close { give_up }) => (Self::Sent { give_up }, Reply::Close),
+            (Self::Open, Input::Close) => (Self::Sent, Reply::Close),
             (Self::Open, Input::Received) => (Self::Done, Reply::Close),
-            (Self::Sent { .. }, Input::Received) => (Self::Done, Reply::Nothing),
-            (state @ (Self::Sent { .. } | Self::Done), _) => (state, Reply::Nothing),
+            (Self::Sent, Input::Received) => (Self::Done, Reply::Nothing),
+            (state @ (Self::Sent | Self::Done), _) => (state, Reply::Nothing),
         }
     }
 }
@@ -47,15 +45,12 @@ mod tests {
 
     #[test]
     fn each_side_sends_one_close_frame() {
-        let give_up = Time::from_micros(5);
-        let later = Time::from_micros(9);
-        let sent = Closing::Sent { give_up };
         for (state, input, expected) in [
-            (Closing::Open, Input::Close { give_up }, (sent, Reply::Close)),
+            (Closing::Open, Input::Close, (Closing::Sent, Reply::Close)),
             (Closing::Open, Input::Received, (Closing::Done, Reply::Close)),
-            (sent, Input::Close { give_up: later }, (sent, Reply::Nothing)),
-            (sent, Input::Received, (Closing::Done, Reply::Nothing)),
-            (Closing::Done, Input::Close { give_up }, (Closing::Done, Reply::Nothing)),
+            (Closing::Sent, Input::Close, (Closing::Sent, Reply::Nothing)),
+            (Closing::Sent, Input::Received, (Closing::Done, Reply::Nothing)),
+            (Closing::Done, Input::Close, (Closing::Done, Reply::Nothing)),
             (Closing::Done, Input::Received, (Closing::Done, Reply::Nothing)),
         ] {
             assert_eq!(state.on(input), expected, "{state:?} on {input:?}");

@@ -9,7 +9,7 @@ use crate::connection::delivery::Delivery;
 use crate::connection::link::Link;
 use crate::connection::transmit::Output;
 use crate::liveness::{Due, Liveness, Probe};
-use crate::time::earliest;
+use crate::time::{earliest, unless_never};
 use crate::{Deadline, Entropy, Limits, MessageKind, Misuse, Payload, Time};
 use alloc::boxed::Box;
 use bytes::Bytes;
@@ -42,6 +42,8 @@ impl SentMessages {
 #[derive(Debug)]
 pub(crate) struct FrameSender {
     closing: Closing,
+    /// Until when the peer has to answer the Close frame; [`Time::NEVER`] unless it is awaited.
+    close_by: Time,
     /// What a message cannot be sent without knowing: `IN_MESSAGE`, `ENCODED`, `ENCODES`, `BINARY`. Zero for most.
     state: u8,
     sent: SentMessages,
@@ -52,8 +54,6 @@ pub(crate) struct FrameSender {
     pongs_since: Time,
     /// State that few connections need, or seldom.
     rare: Option<Box<Rare>>,
-    /// The encoder of an extension. `None` if no extension was agreed on.
-    encoder: Option<Box<dyn Encoder>>,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +62,14 @@ struct Rare {
     owed_pong: Option<Box<[u8]>>,
     /// How long the peer may be silent, if it is not what the limits say.
     liveness: Option<Liveness>,
+    /// The encoder of an extension. `None` if no extension was agreed on.
+    encoder: Option<Box<dyn Encoder>>,
+}
+
+impl Rare {
+    fn is_empty(&self) -> bool {
+        self.owed_pong.is_none() && self.liveness.is_none() && self.encoder.is_none()
+    }
 }
 
 /// A message has been begun and not ended.
@@ -79,13 +87,25 @@ impl FrameSender {
     pub(crate) fn new(now: Time, encoder: Option<Box<dyn Encoder>>) -> Self {
         Self {
             closing: Closing::Open,
+            close_by: Time::NEVER,
             state: if encoder.is_some() { ENCODES } else { 0 },
             sent: SentMessages::default(),
             probe: Probe::default(),
             pongs: 0,
             pongs_since: now,
-            rare: None,
-            encoder,
+            rare: encoder.map(|encoder| Box::new(Rare { encoder: Some(encoder), ..Rare::default() })),
+        }
+    }
+
+    #[inline]
+    fn encoder(&mut self) -> Option<&mut Box<dyn Encoder>> {
+        self.rare.as_mut()?.encoder.as_mut()
+    }
+
+    /// Frees the rare state, if nothing of it is left.
+    fn tidy(&mut self) {
+        if self.rare.as_ref().is_some_and(|rare| rare.is_empty()) {
+            self.rare = None;
         }
     }
 
@@ -106,13 +126,17 @@ impl FrameSender {
 
     /// Lets go of what encodes messages, as none will follow.
     pub(crate) fn drop_encoder(&mut self) {
-        self.encoder = None;
+        if let Some(rare) = &mut self.rare {
+            rare.encoder = None;
+        }
+        self.tidy();
         self.state &= !ENCODES;
     }
 
     /// Bytes that an extension holds to encode what is sent.
     pub(crate) fn held(&self) -> usize {
-        self.encoder.as_ref().map_or(0, |encoder| size_of::<Self>() + encoder.held_bytes())
+        let encoder = self.rare.as_ref().and_then(|rare| rare.encoder.as_ref());
+        encoder.map_or(0, |encoder| size_of::<Rare>() + encoder.held_bytes())
     }
 
     #[inline]
@@ -124,6 +148,7 @@ impl FrameSender {
     pub(crate) fn set_liveness(&mut self, liveness: Option<Liveness>) {
         if liveness.is_some() || self.rare.is_some() {
             self.rare.get_or_insert_default().liveness = liveness;
+            self.tidy();
         }
     }
 
@@ -133,11 +158,8 @@ impl FrameSender {
     }
 
     fn take_owed_pong(&mut self) -> Option<Box<[u8]>> {
-        let rare = self.rare.as_mut()?;
-        let owed = rare.owed_pong.take();
-        if rare.liveness.is_none() {
-            self.rare = None;
-        }
+        let owed = self.rare.as_mut()?.owed_pong.take();
+        self.tidy();
         owed
     }
 
@@ -242,7 +264,8 @@ impl FrameSender {
         end: bool,
     ) {
         let first = !self.is_in_message();
-        let Some(encoder) = self.encoder.as_mut().filter(|_| first || self.state & ENCODED != 0) else {
+        let encodes = first || self.state & ENCODED != 0;
+        let Some(encoder) = self.encoder().filter(|_| encodes) else {
             return self.part(out, keys, kind, reserved, payload, end);
         };
         let buffer = out.buffer();
@@ -280,8 +303,9 @@ impl FrameSender {
         }
         self.sent.octets += message.bytes().len() as u64;
         self.sent.count(message.kind());
-        let (reserved, payload) = message.payload(self.encoder.as_deref());
-        if let (Some(encoder), false) = (&mut self.encoder, reserved.is_empty()) {
+        let encoder = self.encoder();
+        let (reserved, payload) = message.payload(encoder.as_deref().map(Box::as_ref));
+        if let (Some(encoder), false) = (encoder, reserved.is_empty()) {
             encoder.sends_alone();
         }
         extended_frame(out, keys, opcode_of(message.kind()), reserved.bits(), Payload::Own(payload), true);
@@ -294,7 +318,7 @@ impl FrameSender {
         name: &str,
         value: &str,
     ) -> Result<(), OptionError> {
-        let encoder = self.encoder.as_mut().ok_or(OptionError::Inactive)?;
+        let encoder = self.encoder().ok_or(OptionError::Inactive)?;
         encoder.set_option(extension, name, value)
     }
 
@@ -345,9 +369,10 @@ impl FrameSender {
         give_up: Time,
     ) -> Result<(), Misuse> {
         let payload = close::ClosePayload::new(code, reason).ok_or(Misuse::CloseCode)?;
-        let (next, output) = self.closing.on(closing::Input::Close { give_up });
+        let (next, output) = self.closing.on(closing::Input::Close);
         self.closing = next;
         if output == closing::Reply::Close {
+            self.close_by = give_up;
             frame(out, keys, Opcode::Close, Payload::Copy(&payload), true);
         }
         Ok(())
@@ -357,6 +382,7 @@ impl FrameSender {
     pub(crate) fn answer_close(&mut self, out: &mut Output, keys: &mut Keys, code: CloseCode) -> bool {
         let (next, output) = self.closing.on(closing::Input::Received);
         self.closing = next;
+        self.close_by = Time::NEVER;
         if output == closing::Reply::Nothing {
             return false;
         }
@@ -370,6 +396,7 @@ impl FrameSender {
             self.send_close(out, keys, code);
         }
         self.closing = Closing::Done;
+        self.close_by = Time::NEVER;
     }
 
     fn send_close(&mut self, out: &mut Output, keys: &mut Keys, code: CloseCode) {
@@ -427,11 +454,8 @@ impl FrameSender {
         let silence = last_received
             .map(|last_received| self.probe.next_timeout(self.liveness(limits), last_received, spread));
         let pong = self.owes_pong().then(|| self.pongs_since + SECOND);
-        let close = match self.closing {
-            Closing::Sent { give_up } => Some(give_up),
-            Closing::Open | Closing::Done => None,
-        };
-        earliest(silence, earliest(pong, close))
+        debug_assert!(self.close_by == Time::NEVER || self.closing == Closing::Sent);
+        earliest(silence, earliest(pong, unless_never(self.close_by)))
     }
 
     /// The time that replaces `last_received` if the driver has not run for long: see [`Liveness`].
@@ -456,14 +480,12 @@ impl FrameSender {
         (last_received, spread): (Option<Time>, u8),
         now: Time,
     ) -> Option<Deadline> {
-        if let Closing::Sent { give_up } = &mut self.closing
-            && *give_up <= now
-        {
+        if self.close_by <= now {
             // The peer cannot answer a Ping that is still on its way.
             if !delivery.is_arriving(limits, now) {
                 return Some(Deadline::Close);
             }
-            *give_up = now + limits.close_timeout;
+            self.close_by = now + limits.close_timeout;
         }
         let liveness = self.liveness(limits);
         match last_received

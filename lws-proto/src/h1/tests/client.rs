@@ -87,7 +87,7 @@ fn a_client_sends_one_request_after_the_other() {
     side.sent.clear();
     let post = Request { method: "POST", ..get };
     assert_eq!(send(&mut side, &post, b"abc", false), None);
-    let key = crate::StreamKey { index: 0, generation: 2 };
+    let key = crate::StreamKey::new(0, 2);
     let permit = side.connection.exchange(key).expect("the stream").permit().expect("a permit");
     permit.trailers([("C", "d")]).expect("trailers");
     side.settle(ignore);
