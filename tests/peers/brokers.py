@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Rooms that two processes share by a real Redis server, which is killed, stopped, restarted, and cuts connections off; and by one of NATS.
+"""Rooms that two processes share by a real Redis server, which is killed, stopped, restarted, and cuts connections off; by one of NATS; and
+by a folder of sockets, without a server, while each process is replaced.
 
 What each member of a room receives of one speaker is a subsequence without repeats, and where something is missing, a line before it
 says that messages may be missing."""
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Iterator
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from checks import Checks, free_port, running, wait_for_port
 
@@ -323,6 +325,82 @@ def processes(redis: Redis | Nats, urls: list[str]) -> Iterator[list[int]]:
         yield ports
 
 
+@contextmanager
+def process(url: str, threads: str) -> Iterator[tuple[subprocess.Popen, int]]:
+    port = free_port()
+    with running([BINARY, f"127.0.0.1:{port}", url, threads], port, stderr=subprocess.DEVNULL) as server:
+        yield server, port
+
+
+async def shared_room(ports: list[int], name: str) -> list[Member]:
+    """A member of the room in each process, all of whom hear each other."""
+    members = [await enter(port, name) for port in ports]
+    for member in members:
+        await member.until("the room is shared", "* shared")
+    return members
+
+
+def holes(lines: list[str]) -> str:
+    """What is wrong with sequences of which nothing may be missing."""
+    last: dict[str, int] = {}
+    for line in lines:
+        speaker, number = line.split(" ")[:2]
+        if speaker in last and int(number) != last[speaker] + 1:
+            return f"{line} after {last[speaker]}"
+        last[speaker] = int(number)
+    return ""
+
+
+async def replaced(url: str) -> None:
+    """A rolling restart: each of two processes is replaced, the new one begins first, and someone talks all the time."""
+    with ExitStack() as stack:
+        servers = [stack.enter_context(process(url, threads)) for threads in ["1", "3"]]
+        members = await shared_room([port for _, port in servers], "replaced")
+        talk, number = True, [0] * 4
+
+        async def speak(who: int) -> None:
+            while talk and members[who].reader and not members[who].reader.done():
+                number[who] += 1
+                try:
+                    await members[who].peer.send(f"{'ABCD'[who]} {number[who]}")
+                except ConnectionClosed:
+                    return
+                await asyncio.sleep(0.002)
+
+        speakers = [asyncio.create_task(speak(who)) for who in range(2)]
+        for old in range(2):
+            await asyncio.sleep(0.3)
+            servers.append(stack.enter_context(process(url, "2")))
+            members += await shared_room([servers[-1][1]], "replaced")
+            speakers.append(asyncio.create_task(speak(len(members) - 1)))
+            await asyncio.sleep(0.3)
+            # Its member is silent first: what is on its way to a server that ends is no one's yet.
+            speakers[old].cancel()
+            await asyncio.sleep(0.2)
+            servers[old][0].send_signal(signal.SIGTERM)
+            await asyncio.to_thread(servers[old][0].wait, 20)
+        await asyncio.sleep(0.3)
+        talk = False
+        await asyncio.gather(*speakers, return_exceptions=True)
+        for member in members[2:]:
+            for who in "CD":
+                await member.until("the last words", f"{who} {number['ABCD'.index(who)]}")
+        checks.equal("a rolling restart leaves no gap", [member.lines.count(GAP) for member in members], [0] * 4)
+        wrong = [found for member in members if (found := holes(member.said()))]
+        checks.check("and nothing is missing, or there twice", not wrong, wrong)
+        checks.check("each was heard in another process", all(f"{who} 40" in members[2].lines for who in "BC"))
+        folder = Path(url.removeprefix("mesh:"))
+        checks.equal("two processes are left in the folder", len(list(folder.iterdir())), 2)
+        servers[2][0].kill()
+        await members[3].until("one that is killed leaves a gap", GAP)
+        give_up = time.monotonic() + 20
+        while len(list(folder.iterdir())) > 1 and time.monotonic() < give_up:
+            await asyncio.sleep(0.01)
+        checks.equal("and its socket is removed", len(list(folder.iterdir())), 1)
+        for member in members:
+            await member.peer.close()
+
+
 async def scenario(redis: Redis | Nats, ports: list[int], check: object) -> None:
     with checks.scenario(check.__name__):
         room = await open_room(redis, ports, check.__name__)
@@ -353,4 +431,6 @@ try:
             asyncio.run(scenario(nats, ports, check))
 finally:
     nats.kill()
+with tempfile.TemporaryDirectory() as directory, checks.scenario("replaced"):
+    asyncio.run(asyncio.wait_for(replaced(f"mesh:{directory}/rooms"), 120))
 checks.finish()

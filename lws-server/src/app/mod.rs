@@ -385,6 +385,7 @@ impl Application for App {
             self.on_command(cx, command);
         }
         self.nowhere(cx).wake_at_drain();
+        self.nowhere(cx).end_broker();
         self.report(cx);
     }
 
