@@ -24,6 +24,8 @@ mod options;
 #[cfg(feature = "testing")]
 pub mod oracle;
 mod outgoing;
+#[cfg(any(feature = "nats", feature = "redis"))]
+mod percent;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod remote;

@@ -105,6 +105,7 @@ fn greeted(tls: Arc<dyn Provider>, delivery: Delivery) -> (Host, TcpStream) {
     let config = Arc::new(Config { expect: Expect::Raw, ..Config::default() });
     let options = ConnectOptions { speak: Speak::Raw, ..ConnectOptions::default() };
     host.with(|_, cx| cx.connect(Address::Tcp(address), config, &options, ()).expect("an attempt"));
+    host.until(|host| host.app().log == ["connected"]);
     let (mut socket, _) = listener.accept().expect("a connection");
     socket.write_all(b"hello\n").expect("room");
     socket.set_nonblocking(true).expect("a socket");

@@ -22,11 +22,13 @@ mod protocol;
 mod session;
 mod stream;
 mod subject;
+mod url;
 
 pub use complaint::Complaint;
 pub use info::Credentials;
 pub use protocol::{Nats, NatsOptions, NoServer, Tls};
 pub use stream::StreamOptions;
 pub use subject::{NotAPrefix, SubjectPrefix};
+pub use url::NatsUrlError;
 
 use protocol::server_endpoints;

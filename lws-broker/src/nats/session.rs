@@ -189,6 +189,10 @@ impl NatsSession {
 
     fn on_message(&mut self, delivery: &Delivery<'_>) -> Result<(), Cause> {
         let link = self.link(delivery.headers)?;
+        if self.is_too_large(delivery.payload) {
+            self.on_too_large(delivery.subscription);
+            return Ok(());
+        }
         // One that was on its way when its subscription ended is dropped.
         let Some(topic) = self.confirm(delivery.subscription) else { return Ok(()) };
         let payload = Bytes::copy_from_slice(delivery.payload);

@@ -1,7 +1,7 @@
 //! The URL of a server, with everything that is to be said about it.
 
 use super::{HistoryOptions, RedisOptions, RedisServers, Sentinels, slot};
-use crate::{Endpoint, Security, ServerList};
+use crate::{Endpoint, Security, ServerList, percent};
 use std::fmt;
 use std::time::Duration;
 
@@ -193,20 +193,7 @@ fn tcp(authority: &str, default_port: u16, tls: Security) -> Result<Endpoint, Re
 
 /// A text without its percent encoding.
 fn decoded(text: &str) -> Result<String, RedisUrlError> {
-    let mut octets = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        rest = after;
-        if first != b'%' {
-            octets.push(first);
-            continue;
-        }
-        let digit = |at: usize| after.get(at).and_then(|digit| char::from(*digit).to_digit(16));
-        let (Some(high), Some(low)) = (digit(0), digit(1)) else { return Err(RedisUrlError::Percent) };
-        octets.push((high * 16 + low) as u8);
-        rest = after.get(2..).unwrap_or_default();
-    }
-    String::from_utf8(octets).map_err(|_| RedisUrlError::Percent)
+    percent::decode(text).ok_or(RedisUrlError::Percent)
 }
 
 #[cfg(test)]

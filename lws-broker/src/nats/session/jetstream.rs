@@ -100,6 +100,11 @@ impl NatsSession {
         Ok(Some((Position { epoch: histories.epoch(), offset }, previous)))
     }
 
+    /// Whether a message is larger than what is received, without the headers of the stream.
+    pub(super) fn is_too_large(&self, payload: &[u8]) -> bool {
+        payload.len() > self.options.message_bytes_max
+    }
+
     /// What an answer is to, by its subject.
     fn token<'a>(&self, subject: &'a [u8]) -> Option<&'a str> {
         let token = subject.strip_prefix(self.inbox.as_bytes())?.strip_prefix(b".")?;
@@ -115,6 +120,7 @@ impl NatsSession {
         if token == STREAM {
             return self.on_stream(answer.payload);
         }
+        let is_too_large = self.is_too_large(answer.payload);
         let number = |kind: &str| token.strip_prefix(kind)?.parse::<u64>().ok();
         if let Some(receipt) = number(PUBLICATION) {
             return self.on_stored(Receipt(receipt), answer.payload);
@@ -122,6 +128,7 @@ impl NatsSession {
         let (Some(number), Some(histories)) = (number(HISTORY), &mut self.histories) else { return Ok(()) };
         let progress = match (status, stream::number(answer.headers, "Nats-Sequence")) {
             (Some(NOT_FOUND), _) => histories.at_end(number),
+            (None, Some(_)) if is_too_large => histories.failed(number),
             (None, Some(offset)) => histories.found(now, number, offset, answer.payload),
             _ => histories.failed(number),
         };

@@ -24,6 +24,9 @@ use std::time::Duration;
 /// it.
 const EXCEPTIONS_MAX: usize = 4_096;
 
+/// How long TLS behind a greeting may take. The client of the broker mostly gives up before.
+const TLS_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// How often a process that ends looks whether its other connections have gone.
 const END_LOOK: Duration = Duration::from_millis(20);
 
@@ -87,6 +90,10 @@ pub(super) struct TransportLink {
     pub(super) key: Option<StreamKey>,
     /// A permit was asked for.
     pub(super) is_waiting: bool,
+    /// TLS that the broker's client asks for behind a greeting.
+    tls_later: Option<Arc<dyn Provider>>,
+    /// It was asked for: what is sent waits until it is there.
+    pub(super) is_securing: bool,
 }
 
 impl Bridge {
@@ -233,8 +240,7 @@ impl RemoteCarrier {
     fn provider(&mut self, tls: Security, host: &str) -> Result<Option<Arc<dyn Provider>>, String> {
         match tls {
             Security::Plain => return Ok(None),
-            Security::Tls => {}
-            Security::TlsLater => return Err("TLS behind a greeting is not supported here".to_owned()),
+            Security::Tls | Security::TlsLater => {}
         }
         let client = match self.tls.take() {
             Some(client) => client,
@@ -331,14 +337,19 @@ impl Context<'_> {
                 None => return,
                 Some(TransportRequest::Connect(endpoint)) => self.connect_broker(bridge, endpoint),
                 Some(TransportRequest::Close) => self.close_broker(bridge),
-                Some(_) => {
-                    let now = self.now();
-                    if let Some(carrier) = bridge.borrow_mut().remote() {
-                        carrier.remote.closed(now, "TLS behind a greeting is not supported here");
-                    }
-                    self.close_broker(bridge);
-                }
+                Some(TransportRequest::StartTls) => self.secure_broker(bridge),
+                Some(_) => self.close_broker(bridge),
             }
+        }
+    }
+
+    /// Begins TLS on the connection.
+    fn secure_broker(&mut self, bridge: &Rc<RefCell<Bridge>>) {
+        let mut borrowed = bridge.borrow_mut();
+        let Some(RemoteCarrier { link, .. }) = borrowed.remote() else { return };
+        if let (Some(id), Some(provider)) = (link.id, link.tls_later.take()) {
+            (link.is_securing, link.is_waiting) = (true, true);
+            self.start_tls(id, provider, TLS_TIMEOUT);
         }
     }
 
@@ -360,6 +371,7 @@ impl Context<'_> {
             Endpoint::Unix(path) => Target::Addresses(vec![Address::Unix(path)]),
             Endpoint::Tcp { host, port, tls } => {
                 match carrier.provider(tls, &host) {
+                    Ok(provider) if tls == Security::TlsLater => carrier.link.tls_later = provider,
                     Ok(provider) => options.tls = provider,
                     Err(why) => return carrier.remote.connect_failed(now, &why),
                 }

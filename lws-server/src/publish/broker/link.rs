@@ -4,6 +4,7 @@ use super::bridge::{Bridge, RemoteCarrier};
 use crate::Context;
 use crate::upstream::{self, ConnectError, Connection, Established, Event};
 use lws_broker::Remote;
+use lws_loop_external::tls::{Failure, Info};
 use lws_proto::{Payload, RawStream};
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
@@ -28,6 +29,9 @@ impl BrokerLink {
     fn advance(&self, cx: &mut Context<'_>, stream: RawStream<'_>) {
         let Some(mut carrier) = self.carrier() else { return stream.abort() };
         let RemoteCarrier { remote, link, .. } = &mut *carrier;
+        if link.is_securing {
+            return;
+        }
         link.is_waiting = false;
         let output = remote.transmit();
         if output.is_empty() {
@@ -68,6 +72,18 @@ impl upstream::Handler for BrokerLink {
         self.ended(cx, |remote| remote.connect_failed(now, &error.to_string()));
     }
 
+    fn secured(&mut self, cx: &mut Context<'_>, _: &Info) {
+        if let Some(mut carrier) = self.carrier() {
+            (carrier.link.is_securing, carrier.link.is_waiting) = (false, false);
+        }
+        cx.drive_broker();
+    }
+
+    fn tls_failed(&mut self, cx: &mut Context<'_>, failure: &Failure) {
+        let now = cx.now();
+        self.ended(cx, |remote| remote.closed(now, &format!("TLS: {failure}")));
+    }
+
     fn event(&mut self, cx: &mut Context<'_>, event: Event<'_>) {
         let now = cx.now();
         match event {
@@ -78,6 +94,15 @@ impl upstream::Handler for BrokerLink {
                 }
                 self.advance(cx, stream);
                 cx.drive_broker();
+            }
+            // Sent in clear, be it by the server or by somebody on the way.
+            Event::Raw { stream, chunk, .. }
+                if !chunk.is_empty() && self.carrier().is_some_and(|carrier| carrier.link.is_securing) =>
+            {
+                self.ended(cx, |remote| {
+                    remote.closed(now, "octets in clear come behind the request for TLS")
+                });
+                stream.abort();
             }
             Event::Raw { stream, chunk, end } => {
                 if let Some(mut carrier) = self.carrier() {

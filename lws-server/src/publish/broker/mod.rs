@@ -23,7 +23,8 @@ use lws_broker::Protocol;
 pub use lws_broker::mesh::MeshOptions;
 #[doc(inline)]
 pub use lws_broker::{
-    Cause, Endpoint, Event, Full, Limits, Options, Position, Receipt, Security, Topic, nats, redis,
+    Cause, Endpoint, Event, Full, Limits, NotAServerList, Options, Position, Receipt, Security, ServerList,
+    Topic, nats, redis,
 };
 use std::cell::RefCell;
 use std::fmt;
@@ -87,8 +88,8 @@ impl BrokerOptions {
         Self::new(prefix, move |limits| Box::new(redis::Redis::new(options.clone(), limits)))
     }
 
-    /// Servers of NATS by their addresses, `host:port`, for topics that begin with `prefix`. TLS is spoken from the first octet on or not at
-    /// all: [`nats::Tls::Required`] is not supported here, and [`Event::Down`] says so.
+    /// Servers of NATS by their addresses, `host:port`, for topics that begin with `prefix`. TLS is spoken as
+    /// [`nats::NatsOptions::tls`] says.
     ///
     /// # Errors
     /// There is no address, or more than 64, or one is none.

@@ -3,9 +3,11 @@
 use super::{BrokerOptions, MeshOptions, nats, redis};
 use std::fmt;
 
+/// Schemes of NATS: the second one has TLS.
+const NATS: [&str; 2] = ["nats://", "tls://"];
+
 /// What leads to a mesh is the path of a folder, and no host.
 const MESH: &str = "mesh:";
-const NATS: &str = "nats://";
 
 /// No broker has this URL. Its text says what is wrong, without the URL, which may contain a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,9 +22,9 @@ impl fmt::Display for BrokerUrlError {
 impl std::error::Error for BrokerUrlError {}
 
 impl BrokerOptions {
-    /// The broker that a URL names, for topics that begin with `prefix`: `redis://HOST`, `rediss://HOST` (TLS) or `redis+unix:///PATH` with
-    /// the parameters of [`RedisOptions::from_url`](redis::RedisOptions::from_url); `nats://HOST:PORT`, further servers behind commas; or
-    /// `mesh:/PATH` for a folder that the processes of this machine share.
+    /// The broker that a URL names, for topics that begin with `prefix`: `redis://HOST`, `rediss://HOST` (TLS), `redis+sentinel://` and
+    /// what else [`RedisOptions::from_url`](redis::RedisOptions::from_url) reads; `nats://HOST:PORT`, further servers behind commas, or
+    /// what else [`Nats::from_url`](nats::Nats::from_url) reads; or `mesh:/PATH` for a folder that the processes of this machine share.
     ///
     /// # Errors
     /// No broker has this URL.
@@ -46,13 +48,13 @@ impl BrokerOptions {
             }
             return Ok(Self::mesh(prefix, folder, MeshOptions::default()));
         }
-        if let Some(servers) = url.strip_prefix(NATS) {
-            let servers: Vec<_> = servers.trim_end_matches('/').split(',').collect();
-            let options = nats::NatsOptions::default();
-            return Self::nats(prefix, &servers, options).map_err(|error| BrokerUrlError(error.to_string()));
+        if NATS.iter().any(|scheme| url.starts_with(scheme)) {
+            let nats = nats::Nats::from_url(url).map_err(|error| BrokerUrlError(error.to_string()))?;
+            return Ok(Self::new(prefix, move |_| Box::new(nats.clone())));
         }
-        if !["redis://", "rediss://", "redis+unix://"].iter().any(|scheme| url.starts_with(scheme)) {
-            let known = "redis://HOST, rediss://HOST, redis+unix:///SOCKET, nats://HOST:PORT or mesh:/FOLDER";
+        if !url.starts_with("redis") {
+            let known = "redis://HOST, rediss://HOST, redis+sentinel://HOST/MASTER, redis+cluster://HOST, redis+unix:///SOCKET, \
+                         nats://HOST:PORT, tls://HOST:PORT or mesh:/FOLDER";
             return Err(BrokerUrlError(format!("a broker is {known}")));
         }
         let options = redis::RedisOptions::from_url(url);
@@ -70,7 +72,12 @@ mod tests {
             ("redis://127.0.0.1", "Ok"),
             ("rediss://u:p@db.example:6380?history=9", "Ok"),
             ("redis+unix:///run/redis.sock", "Ok"),
+            ("redis+sentinel://a,b/main?history=9", "Ok"),
+            ("redis+cluster://a,b", "Ok"),
+            ("redisx://u:secret@a", ""),
             ("nats://127.0.0.1:4222", "Ok"),
+            ("tls://u:p@a.example?history=9", "Ok"),
+            ("nats://u:secret@a.example?nothing=1", ""),
             ("nats://a.example:4222,b.example:4222/", "Ok"),
             ("mesh:/run/lws", "Ok"),
             ("mesh:run/lws", "a mesh is named"),
