@@ -47,16 +47,16 @@ enum LinkPhase {
     /// The next try is at this time.
     Waiting { retry_at: Time },
     /// A connection is being made.
-    Connecting(Attempt),
+    Connecting(ConnectAttempt),
     /// The session greets the broker.
-    Greeting { session: Box<dyn Session>, attempt: Attempt },
+    Greeting { session: Box<dyn Session>, attempt: ConnectAttempt },
     /// Everything works.
     Up(Established),
 }
 
 /// From the beginning of a connection to the end of the greeting.
 #[derive(Clone, Copy)]
-struct Attempt {
+struct ConnectAttempt {
     give_up: Time,
     /// It is the second connection, after one that was [over](SessionEvent::Over).
     goes_on: bool,
@@ -197,7 +197,7 @@ impl Remote {
     pub fn handle_timeout(&mut self, now: Time) {
         match &mut self.link {
             LinkPhase::Waiting { retry_at } if *retry_at <= now => {
-                self.connect(Attempt { give_up: now + self.options.connect_timeout, goes_on: false });
+                self.connect(ConnectAttempt { give_up: now + self.options.connect_timeout, goes_on: false });
             }
             LinkPhase::Waiting { .. } => {}
             LinkPhase::Connecting(attempt) if attempt.give_up <= now => {
@@ -216,7 +216,7 @@ impl Remote {
         self.settle(now);
     }
 
-    fn connect(&mut self, attempt: Attempt) {
+    fn connect(&mut self, attempt: ConnectAttempt) {
         self.link = LinkPhase::Connecting(attempt);
         self.transport.push_back(TransportRequest::Connect(self.protocol.endpoint()));
     }
@@ -296,9 +296,9 @@ impl Remote {
     /// The connection was there to learn where the next one goes.
     fn over(&mut self, now: Time) {
         match self.link {
-            LinkPhase::Greeting { attempt: attempt @ Attempt { goes_on: false, .. }, .. } => {
+            LinkPhase::Greeting { attempt: attempt @ ConnectAttempt { goes_on: false, .. }, .. } => {
                 self.transport.push_back(TransportRequest::Close);
-                self.connect(Attempt { goes_on: true, ..attempt });
+                self.connect(ConnectAttempt { goes_on: true, ..attempt });
             }
             _ => self.close(now, Cause::Violation("a server that is found serves topics itself")),
         }

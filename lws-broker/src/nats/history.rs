@@ -54,7 +54,7 @@ pub(super) struct Question {
 
 /// What follows from an answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum FetchProgress {
     Next(Question),
     Done(History),
 }
@@ -93,7 +93,13 @@ impl Histories {
     }
 
     /// The next message of a topic is this one.
-    pub(super) fn found(&mut self, now: Time, number: u64, offset: u64, payload: &[u8]) -> Option<Progress> {
+    pub(super) fn found(
+        &mut self,
+        now: Time,
+        number: u64,
+        offset: u64,
+        payload: &[u8],
+    ) -> Option<FetchProgress> {
         let fetch = self.fetches.get_mut(&number)?;
         let Some(after) = fetch.after else { return self.end(number, |_| Some(offset)) };
         if offset < fetch.entries.last().map_or(after, |(last, _)| last + 1) {
@@ -115,11 +121,11 @@ impl Histories {
         }
         debug_assert!(self.bytes <= self.bytes_max);
         let body = stream::question(&fetch.subject, Some(offset.saturating_add(1)));
-        Some(Progress::Next(Question { number, body }))
+        Some(FetchProgress::Next(Question { number, body }))
     }
 
     /// A topic has no message behind the last one.
-    pub(super) fn at_end(&mut self, number: u64) -> Option<Progress> {
+    pub(super) fn at_end(&mut self, number: u64) -> Option<FetchProgress> {
         let known = self.known;
         self.end(number, |fetch| match (fetch.entries.last(), fetch.after) {
             (Some((last, _)), _) => Some(*last),
@@ -129,12 +135,12 @@ impl Histories {
     }
 
     /// A message could not be read.
-    pub(super) fn failed(&mut self, number: u64) -> Option<Progress> {
+    pub(super) fn failed(&mut self, number: u64) -> Option<FetchProgress> {
         self.end(number, |_| None)
     }
 
     /// Ends with the newest offset, or without one if it is not known: what was fetched is given up then.
-    fn end(&mut self, number: u64, newest: impl FnOnce(&Fetch) -> Option<u64>) -> Option<Progress> {
+    fn end(&mut self, number: u64, newest: impl FnOnce(&Fetch) -> Option<u64>) -> Option<FetchProgress> {
         let fetch = self.fetches.remove(&number)?;
         self.bytes -= fetch.bytes;
         let newest = newest(&fetch);
@@ -144,7 +150,7 @@ impl Histories {
             entries.clear();
         }
         let newest = newest.map(|offset| Position { epoch: self.stream.epoch, offset });
-        Some(Progress::Done(History { topic, newest, entries, whole_after }))
+        Some(FetchProgress::Done(History { topic, newest, entries, whole_after }))
     }
 
     /// Whether nothing behind an offset is lost: its own message is still there; or the stream reached back to it when the connection
@@ -165,14 +171,14 @@ mod tests {
         Time::ZERO + Duration::from_secs(seconds)
     }
 
-    fn history(newest: Option<u64>, offsets: &[u64], whole_after: Option<u64>) -> Progress {
+    fn history(newest: Option<u64>, offsets: &[u64], whole_after: Option<u64>) -> FetchProgress {
         let entries = offsets.iter().map(|offset| (*offset, Bytes::from("x"))).collect();
         let newest = newest.map(|offset| Position { epoch: 7, offset });
-        Progress::Done(History { topic: Topic::new("a").expect("a name"), newest, entries, whole_after })
+        FetchProgress::Done(History { topic: Topic::new("a").expect("a name"), newest, entries, whole_after })
     }
 
     /// Fetches behind a position from a topic that has messages at these offsets.
-    fn fetch(after: Option<(u64, u64)>, stored: &[u64]) -> Progress {
+    fn fetch(after: Option<(u64, u64)>, stored: &[u64]) -> FetchProgress {
         let mut it = Histories::new(STREAM, 1_000);
         let after = after.map(|(epoch, offset)| Position { epoch, offset });
         let topic = Topic::new("a").expect("a name");
@@ -188,7 +194,7 @@ mod tests {
                 None => it.at_end(question.number),
             };
             match progress.expect("it was asked for") {
-                Progress::Next(next) => question = next,
+                FetchProgress::Next(next) => question = next,
                 done => {
                     assert_eq!((it.bytes, it.fetches.len()), (0, 0));
                     return done;
@@ -232,12 +238,12 @@ mod tests {
         let behind = Some(Position { epoch: 7, offset: 20 });
         let (first, second) = (it.begin(&a, "lws.a".into(), behind), it.begin(&b, "lws.b".into(), behind));
         assert_eq!((first.number, second.number), (1, 2));
-        assert!(matches!(it.found(at(0), 1, 21, &[0; 100]), Some(Progress::Next(_))));
+        assert!(matches!(it.found(at(0), 1, 21, &[0; 100]), Some(FetchProgress::Next(_))));
         let given_up = it.found(at(0), 2, 22, &[0; 100]);
-        assert!(matches!(given_up, Some(Progress::Done(History { newest: None, .. }))), "{given_up:?}");
+        assert!(matches!(given_up, Some(FetchProgress::Done(History { newest: None, .. }))), "{given_up:?}");
         assert_eq!(it.bytes, 100 + ENTRY_BYTES);
         let given_up = it.found(at(5), 1, 23, b"");
-        assert!(matches!(given_up, Some(Progress::Done(History { newest: None, .. }))), "{given_up:?}");
+        assert!(matches!(given_up, Some(FetchProgress::Done(History { newest: None, .. }))), "{given_up:?}");
         assert_eq!((it.bytes, it.found(at(5), 1, 24, b"")), (0, None));
     }
 
@@ -247,7 +253,7 @@ mod tests {
             let mut it = Histories::new(FoundStream { first: 1, ..STREAM }, 1_000);
             let topic = Topic::new("a").expect("a name");
             it.begin(&topic, "lws.a".into(), Some(Position { epoch: 7, offset: 5 }));
-            assert!(matches!(it.found(at(0), 1, 20, b"x"), Some(Progress::Next(_))));
+            assert!(matches!(it.found(at(0), 1, 20, b"x"), Some(FetchProgress::Next(_))));
             assert_eq!(it.found(at(0), 1, offset, b"x"), Some(expected));
         }
         let mut it = Histories::new(STREAM, 1_000);

@@ -163,7 +163,7 @@ pub struct Redis {
     target: Target,
     /// Where topics are, as a server has said. For one attempt: then it is asked again.
     directed_to: Option<Endpoint>,
-    attempt: Attempt,
+    attempt: RedisAttempt,
     /// Attempts to ask that have failed since one has not.
     failed_lookups: usize,
 }
@@ -177,7 +177,7 @@ enum Target {
 
 /// Where the connection of the moment goes.
 #[derive(Clone, Debug)]
-struct Attempt {
+struct RedisAttempt {
     here: Endpoint,
     /// It asks where the topics are.
     is_lookup: bool,
@@ -199,7 +199,7 @@ impl Redis {
                 (&endpoints.named()[0], Target::Asked(endpoints.clone()))
             }
         };
-        let attempt = Attempt { here: here.clone(), is_lookup: false };
+        let attempt = RedisAttempt { here: here.clone(), is_lookup: false };
         Self { options: Rc::new(options), recovery, target, directed_to: None, attempt, failed_lookups: 0 }
     }
 }
@@ -207,9 +207,9 @@ impl Redis {
 impl Protocol for Redis {
     fn endpoint(&mut self) -> Endpoint {
         self.attempt = match (self.directed_to.take(), &mut self.target) {
-            (Some(here), _) => Attempt { here, is_lookup: false },
-            (None, Target::Known(here)) => Attempt { here: here.clone(), is_lookup: false },
-            (None, Target::Asked(servers)) => Attempt { here: servers.next(), is_lookup: true },
+            (Some(here), _) => RedisAttempt { here, is_lookup: false },
+            (None, Target::Known(here)) => RedisAttempt { here: here.clone(), is_lookup: false },
+            (None, Target::Asked(servers)) => RedisAttempt { here: servers.next(), is_lookup: true },
         };
         self.attempt.here.clone()
     }
@@ -239,7 +239,7 @@ impl Protocol for Redis {
             Target::Asked(servers) if self.attempt.is_lookup => {
                 self.failed_lookups += 1;
                 // All of them are asked before there is a pause.
-                self.failed_lookups % servers.count() != 0
+                !self.failed_lookups.is_multiple_of(servers.count())
             }
             _ => false,
         }

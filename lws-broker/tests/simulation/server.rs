@@ -152,7 +152,7 @@ impl Server {
         stream.entries.push((stream.offset, marked.clone()));
         let excess = stream.entries.len().saturating_sub(HISTORY_MAX);
         stream.forgotten =
-            stream.entries.drain(..excess).last().map_or(stream.forgotten, |(offset, _)| offset);
+            stream.entries.drain(..excess).next_back().map_or(stream.forgotten, |(offset, _)| offset);
         let (epoch, offset) = if mode.history { (stream.epoch, stream.offset) } else { (0, 0) };
         let line = format!("MESSAGE {topic} {epoch} {offset} {previous} {marked}");
         let concerned: Vec<_> = self.pipes.iter().filter(|(_, pipe)| pipe.topics.contains(topic)).collect();

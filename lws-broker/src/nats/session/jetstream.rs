@@ -2,7 +2,7 @@
 
 use super::{NatsSession, SessionPhase, refused};
 use crate::nats::command;
-use crate::nats::history::{Histories, Progress, Question};
+use crate::nats::history::{FetchProgress, Histories, Question};
 use crate::nats::operation::{Delivery, WireViolation};
 use crate::nats::stream::{self, StreamAnswer};
 use crate::session::SessionEvent;
@@ -145,10 +145,10 @@ impl NatsSession {
         }
     }
 
-    fn go_on(&mut self, progress: Option<Progress>) {
+    fn go_on(&mut self, progress: Option<FetchProgress>) {
         match progress {
-            Some(Progress::Next(question)) => self.ask_for_message(&question),
-            Some(Progress::Done(history)) => self.events.push_back(SessionEvent::History(history)),
+            Some(FetchProgress::Next(question)) => self.ask_for_message(&question),
+            Some(FetchProgress::Done(history)) => self.events.push_back(SessionEvent::History(history)),
             None => {}
         }
     }
