@@ -24,9 +24,13 @@ mod options;
 #[cfg(feature = "testing")]
 pub mod oracle;
 mod outgoing;
+#[cfg(any(feature = "nats", feature = "redis"))]
+mod percent;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod remote;
+#[cfg(any(feature = "nats", feature = "redis"))]
+mod servers;
 mod session;
 mod subscriptions;
 mod topic;
@@ -39,6 +43,8 @@ pub use local::Local;
 pub use lws_proto::Time;
 pub use options::{Limits, Options};
 pub use remote::{Remote, TransportRequest};
+#[cfg(any(feature = "nats", feature = "redis"))]
+pub use servers::{NotAServerList, ServerList};
 pub use session::{Endpoint, Features, History, Protocol, Security, Session, SessionEvent};
 pub use topic::{TOPIC_BYTES_MAX, Topic, TopicName};
 

@@ -5,7 +5,7 @@
 use crate::backoff::Backoff;
 use crate::outgoing::Outgoing;
 use crate::session::{Endpoint, Features, Protocol, Session, SessionEvent};
-use crate::subscriptions::{Outbox, Subscriptions};
+use crate::subscriptions::{Outbox, Place, Subscriptions};
 use crate::{Broker, Cause, Event, Full, Options, Receipt, Time, Topic};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -47,11 +47,19 @@ enum LinkPhase {
     /// The next try is at this time.
     Waiting { retry_at: Time },
     /// A connection is being made.
-    Connecting { give_up: Time },
+    Connecting(ConnectAttempt),
     /// The session greets the broker.
-    Greeting { session: Box<dyn Session>, give_up: Time },
+    Greeting { session: Box<dyn Session>, attempt: ConnectAttempt },
     /// Everything works.
     Up(Established),
+}
+
+/// From the beginning of a connection to the end of the greeting.
+#[derive(Clone, Copy)]
+struct ConnectAttempt {
+    give_up: Time,
+    /// It is the second connection, after one that was [over](SessionEvent::Over).
+    goes_on: bool,
 }
 
 /// A connection whose greeting is over.
@@ -96,15 +104,15 @@ impl Remote {
 
     /// The connection that was asked for is there, with its TLS handshake done if the endpoint says so.
     pub fn connected(&mut self, now: Time) {
-        if let LinkPhase::Connecting { give_up } = self.link {
-            self.link = LinkPhase::Greeting { session: self.protocol.session(now), give_up };
+        if let LinkPhase::Connecting(attempt) = self.link {
+            self.link = LinkPhase::Greeting { session: self.protocol.session(now), attempt };
             self.drain_session(now);
         }
     }
 
     /// The connection that was asked for could not be made: what the system says.
     pub fn connect_failed(&mut self, now: Time, reason: &str) {
-        if matches!(self.link, LinkPhase::Connecting { .. }) {
+        if matches!(self.link, LinkPhase::Connecting(_)) {
             self.down(now, Cause::Connect(Cause::words(reason.as_bytes())));
         }
     }
@@ -141,7 +149,7 @@ impl Remote {
             LinkPhase::Greeting { session, .. } | LinkPhase::Up(Established { session, .. }) => {
                 session.transmit()
             }
-            LinkPhase::Waiting { .. } | LinkPhase::Connecting { .. } => &[],
+            LinkPhase::Waiting { .. } | LinkPhase::Connecting(_) => &[],
         }
     }
 
@@ -170,9 +178,9 @@ impl Remote {
     pub fn next_timeout(&self) -> Option<Time> {
         let own = match &self.link {
             LinkPhase::Waiting { retry_at } => [Some(*retry_at), None, None, None, None],
-            LinkPhase::Connecting { give_up } => [Some(*give_up), None, None, None, None],
-            LinkPhase::Greeting { session, give_up } => {
-                [Some(*give_up), session.deadline(), None, None, None]
+            LinkPhase::Connecting(attempt) => [Some(attempt.give_up), None, None, None, None],
+            LinkPhase::Greeting { session, attempt } => {
+                [Some(attempt.give_up), session.deadline(), None, None, None]
             }
             LinkPhase::Up(up) => [
                 Some(up.pong_by.unwrap_or(up.received_at + self.options.ping_interval)),
@@ -189,15 +197,14 @@ impl Remote {
     pub fn handle_timeout(&mut self, now: Time) {
         match &mut self.link {
             LinkPhase::Waiting { retry_at } if *retry_at <= now => {
-                self.link = LinkPhase::Connecting { give_up: now + self.options.connect_timeout };
-                self.transport.push_back(TransportRequest::Connect(self.protocol.endpoint()));
+                self.connect(ConnectAttempt { give_up: now + self.options.connect_timeout, goes_on: false });
             }
             LinkPhase::Waiting { .. } => {}
-            LinkPhase::Connecting { give_up } if *give_up <= now => {
+            LinkPhase::Connecting(attempt) if attempt.give_up <= now => {
                 self.close(now, Cause::Timeout("connection"));
             }
-            LinkPhase::Connecting { .. } => {}
-            LinkPhase::Greeting { give_up, .. } if *give_up <= now => {
+            LinkPhase::Connecting(_) => {}
+            LinkPhase::Greeting { attempt, .. } if attempt.give_up <= now => {
                 self.close(now, Cause::Timeout("greeting"));
             }
             LinkPhase::Greeting { session, .. } => {
@@ -207,6 +214,11 @@ impl Remote {
             LinkPhase::Up(_) => self.up_timeout(now),
         }
         self.settle(now);
+    }
+
+    fn connect(&mut self, attempt: ConnectAttempt) {
+        self.link = LinkPhase::Connecting(attempt);
+        self.transport.push_back(TransportRequest::Connect(self.protocol.endpoint()));
     }
 
     fn up_timeout(&mut self, now: Time) {
@@ -238,7 +250,7 @@ impl Remote {
     fn session(&mut self) -> Option<&mut Box<dyn Session>> {
         match &mut self.link {
             LinkPhase::Greeting { session, .. } | LinkPhase::Up(Established { session, .. }) => Some(session),
-            LinkPhase::Waiting { .. } | LinkPhase::Connecting { .. } => None,
+            LinkPhase::Waiting { .. } | LinkPhase::Connecting(_) => None,
         }
     }
 
@@ -256,10 +268,16 @@ impl Remote {
             SessionEvent::StartTls => self.transport.push_back(TransportRequest::StartTls),
             SessionEvent::Ready => self.ready(now),
             SessionEvent::Endpoints(endpoints) => self.protocol.learn(endpoints),
+            SessionEvent::Directed(endpoint) => self.protocol.directed(endpoint),
+            SessionEvent::Over => self.over(now),
             SessionEvent::Subscribed(topic) => self.subscriptions.confirmed(&topic, history, &mut self.out),
             SessionEvent::Unsubscribed(topic) => self.subscriptions.ended_by_broker(&topic),
             SessionEvent::Message { topic, payload, position } => {
-                self.subscriptions.message(&topic, payload, position, &mut self.out);
+                self.subscriptions.message(&topic, payload, position.map(Place::dense), &mut self.out);
+            }
+            SessionEvent::Linked { topic, payload, position, previous } => {
+                let place = Place { position, previous };
+                self.subscriptions.message(&topic, payload, Some(place), &mut self.out);
             }
             SessionEvent::Lost(topic) => {
                 self.subscriptions.lost(topic.as_ref(), history, &mut self.out);
@@ -272,6 +290,17 @@ impl Remote {
                 self.out.events.push_back(Event::Refused { topic, receipt, cause });
             }
             SessionEvent::Failed(cause) => self.close(now, cause),
+        }
+    }
+
+    /// The connection was there to learn where the next one goes.
+    fn over(&mut self, now: Time) {
+        match self.link {
+            LinkPhase::Greeting { attempt: attempt @ ConnectAttempt { goes_on: false, .. }, .. } => {
+                self.transport.push_back(TransportRequest::Close);
+                self.connect(ConnectAttempt { goes_on: true, ..attempt });
+            }
+            _ => self.close(now, Cause::Violation("a server that is found serves topics itself")),
         }
     }
 
@@ -366,7 +395,7 @@ impl Remote {
         {
             self.backoff.reset();
         }
-        let retry_at = now + self.backoff.next();
+        let retry_at = if self.protocol.attempt_failed() { now } else { now + self.backoff.next() };
         self.link = LinkPhase::Waiting { retry_at };
         self.out.recoveries.clear();
         self.subscriptions.connection_lost();

@@ -21,6 +21,17 @@ pub trait Protocol {
     fn learn(&mut self, endpoints: Vec<Endpoint>) {
         let _ = endpoints;
     }
+
+    /// A session has reported where the next connection has to go.
+    fn directed(&mut self, endpoint: Endpoint) {
+        let _ = endpoint;
+    }
+
+    /// A connection could not be made, or has ended. Whether the next one is made at once, as it goes to another server that may do
+    /// better. Otherwise there is a pause, and there has to be one after some attempts.
+    fn attempt_failed(&mut self) -> bool {
+        false
+    }
 }
 
 /// Where a broker is reached.
@@ -130,6 +141,11 @@ pub enum SessionEvent {
     Ready,
     /// Other servers of the cluster.
     Endpoints(Vec<Endpoint>),
+    /// The next connection has to go there.
+    Directed(Endpoint),
+    /// This connection has done what it was for, and the next one is made at once. In the greeting only, and once in an attempt: its
+    /// deadline goes on.
+    Over,
     /// The broker has confirmed a subscription.
     Subscribed(Topic),
     /// The broker has ended a subscription by itself: messages may be lost until it is subscribed to again.
@@ -142,6 +158,17 @@ pub enum SessionEvent {
         payload: Bytes,
         /// Its place, with [`Features::history`].
         position: Option<Position>,
+    },
+    /// A message of a stream that topics share, so that the offsets of one topic have holes.
+    Linked {
+        /// The topic.
+        topic: Topic,
+        /// The content.
+        payload: Bytes,
+        /// Its place.
+        position: Position,
+        /// The topic has no message between this offset and its own. 0 if there is none before it.
+        previous: u64,
     },
     /// The broker may have left out messages: to this topic, or to all.
     Lost(Option<Topic>),
@@ -168,6 +195,9 @@ pub struct History {
     /// The newest position. `None` if the broker could not find it out: what was asked for is lost then.
     pub newest: Option<Position>,
     /// Offsets and payloads after the position that was asked for, in their order. Incomplete if too many were there or some are
-    /// lost, which [`Remote`](crate::Remote) notices by the offsets.
+    /// lost, which [`Remote`](crate::Remote) notices by the offsets, unless they have holes.
     pub entries: Vec<(u64, Bytes)>,
+    /// Of a topic whose offsets have holes: behind this offset nothing is missing among the entries. `None` if something may be, as far as
+    /// the offsets do not show themselves that nothing is.
+    pub whole_after: Option<u64>,
 }

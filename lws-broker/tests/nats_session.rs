@@ -2,8 +2,8 @@
 
 #![cfg(feature = "nats")]
 
-use lws_broker::nats::{Credentials, Nats, NatsOptions, SubjectPrefix, Tls};
-use lws_broker::{Bytes, Endpoint, Protocol, Receipt, Security, Session, Time, Topic};
+use lws_broker::nats::{Credentials, Nats, NatsOptions, StreamOptions, SubjectPrefix, Tls};
+use lws_broker::{Bytes, Endpoint, Position, Protocol, Receipt, Security, Session, Time, Topic};
 
 const INFO: &str =
     "INFO {\"server_id\":\"A\",\"proto\":1,\"version\":\"2.9.10\",\"headers\":true,\"max_payload\":64}\r\n";
@@ -15,9 +15,10 @@ enum Act<'a> {
     Subscribe(&'a [&'a str]),
     Unsubscribe(&'a str),
     Publish(u64, &'a str, &'a str),
+    Recover(&'a str, Option<Position>),
     Ping,
 }
-use Act::{Ping, Publish, Server, Subscribe, Unsubscribe};
+use Act::{Ping, Publish, Recover, Server, Subscribe, Unsubscribe};
 
 fn topic(name: &str) -> Topic {
     Topic::new(name).expect("a name")
@@ -50,6 +51,7 @@ fn run(options: &NatsOptions, acts: &[Act<'_>], step: usize) -> Vec<String> {
                 assert!(session.can_publish());
                 session.publish(Receipt(*receipt), &topic(name), &Bytes::copy_from_slice(payload.as_bytes()));
             }
+            Recover(name, after) => session.recover(&topic(name), *after),
             Ping => session.ping(),
         }
         drain(&mut *session, &mut seen);
@@ -400,4 +402,127 @@ fn processes_with_another_prefix_share_nothing() {
     let options = NatsOptions { prefix, ..NatsOptions::default() };
     let acts = greeted([Subscribe(&["a b"]), Publish(1, "c", "")]);
     check_with(&options, &acts, &["Ready", "> SUB app.test.a%20b 1\r\nPING\r\nPUB app.test.c 0\r\n\r\n"]);
+}
+
+/// What a server says of a stream with the messages 3 to 9.
+const STREAM: &str = "{\"config\":{\"subjects\":[\"lws.>\"],\"republish\":{\"src\":\"lws.>\",\"dest\":\"lws-live.>\"},\"allow_direct\":true,\
+    \"max_msgs_per_subject\":4},\"created\":\"a\",\"state\":{\"first_seq\":3,\"last_seq\":9}}";
+/// Its epoch.
+const EPOCH: u64 = 0xaf63_dc4c_8601_ec8c;
+const MISSING: &str = "{\"error\":{\"code\":404,\"err_code\":10059,\"description\":\"stream not found\"}}";
+/// What is asked behind the greeting.
+const ASKED: &str = "SUB _INBOX.A.0.> 0\r\nPUB $JS.API.STREAM.INFO.lws _INBOX.A.0.stream 0\r\n\r\n";
+
+/// An answer of JetStream.
+fn answer(token: &str, payload: &str) -> String {
+    format!("MSG _INBOX.A.0.{token} 0 {}\r\n{payload}\r\n", payload.len())
+}
+
+/// A message of the stream, as an answer or to a subscription.
+fn stored(subject: &str, subscription: u64, headers: &str, payload: &str) -> String {
+    let headers = format!("NATS/1.0{headers}\r\n\r\n");
+    let (header_bytes, bytes) = (headers.len(), headers.len() + payload.len());
+    format!("HMSG {subject} {subscription} {header_bytes} {bytes}\r\n{headers}{payload}\r\n")
+}
+
+/// What follows a greeting with history whose stream is there.
+fn check_stored(acts: Vec<Act<'_>>, expected: &[&str]) {
+    let options = NatsOptions { history: Some(StreamOptions::default()), ..NatsOptions::default() };
+    let found = answer("stream", STREAM);
+    let greeting = [Server(INFO), Server("PONG\r\n"), Server(&found)];
+    let acts: Vec<_> = greeting.into_iter().chain(acts).collect();
+    check_with(&options, &acts, &[&["Ready"], expected].concat());
+}
+
+#[test]
+fn with_history_the_stream_is_looked_for_and_made_if_it_is_missing() {
+    let options = NatsOptions { history: Some(StreamOptions::default()), ..NatsOptions::default() };
+    let check = |answers: &[String], expected: &[&str]| {
+        let answers = answers.iter().map(|answer| Server(answer));
+        let acts: Vec<_> = [Server(INFO), Server("PONG\r\n")].into_iter().chain(answers).collect();
+        check_with(&options, &acts, expected);
+        let sent = &run(&options, &acts, usize::MAX)[0];
+        assert!(sent.contains(ASKED), "{sent}");
+        let made = "PUB $JS.API.STREAM.CREATE.lws _INBOX.A.0.stream ";
+        assert_eq!(sent.contains(made), matches!(acts[2], Server(text) if text.contains("10059")), "{sent}");
+    };
+    let (found, missing) = (answer("stream", STREAM), answer("stream", MISSING));
+    check(&[found.clone(), found.clone()], &["Ready"]);
+    check(&[missing.clone(), found.clone()], &["Ready"]);
+    check(&[missing.clone(), missing.clone()], &["Failed(Refused { error: \"the stream is gone again\""]);
+    check(&[missing, answer("stream", "{\"error\":{\"description\":\"no room\"}}")], &["error: \"no room\""]);
+    check(&[answer("stream", "{}")], &["Failed(Violation(\"an answer of JetStream"]);
+    let nobody = stored("_INBOX.A.0.stream", 0, " 503", "");
+    check(&[nobody], &["Failed(Refused { error: \"JetStream does not answer\""]);
+    let denied = "-ERR 'Permissions Violation for Publish to \"$JS.API.STREAM.INFO.lws\"'\r\n".to_owned();
+    check(&[denied], &["Failed(Refused { error: \"Permissions Violation for Publish"]);
+    // What no one has asked for is passed over.
+    check(&[answer("other", "x"), answer("h1", "x"), found], &["Ready"]);
+    for info in ["INFO {\"server_id\":\"A\",\"proto\":1}\r\n", "INFO {\"headers\":true,\"proto\":1}\r\n"] {
+        check_with(&options, &[Server(info)], &["history needs NATS 2.9 or later"]);
+    }
+    let connect = &run(&options, &[Server(INFO)], usize::MAX)[0];
+    assert!(connect.contains("\"no_responders\":true"), "{connect}");
+}
+
+#[test]
+fn a_message_of_a_stream_has_its_place_and_that_of_the_one_before_it() {
+    let linked = stored("lws-live.a", 1, "\r\nNats-Sequence: 12\r\nNats-Last-Sequence: 7", "x");
+    let bare = "MSG lws-live.a 1 1\r\ny\r\n";
+    let acts = || vec![Subscribe(&["a"]), Server("PONG\r\n"), Server(&linked), Server(bare)];
+    let position = format!("position: Position {{ epoch: {EPOCH}, offset: 12 }}, previous: 7 }}");
+    let expected =
+        ["> SUB lws-live.a 1\r\nPING\r\n", "Subscribed", &position, "payload: b\"y\", position: None"];
+    check_stored(acts(), &expected);
+    // A stream whose offsets begin again is another one.
+    let again = acts().into_iter().chain([Server(&linked), Server(bare)]).collect();
+    check_stored(again, &[&expected[..], &["offsets begin again"]].concat());
+}
+
+#[test]
+fn a_publication_is_confirmed_by_the_stream_or_refused() {
+    let (stored, full) = (
+        answer("p1", "{\"stream\":\"lws\",\"seq\":10}"),
+        answer("p2", "{\"error\":{\"description\":\"maximum bytes\"}}"),
+    );
+    let published = |receipt: u64| format!("> PUB lws.a _INBOX.A.0.p{receipt} 1\r\nx\r\n");
+    let acts =
+        vec![Publish(1, "a", "x"), Server(&stored), Publish(2, "a", "x"), Server(&full), Server(&full)];
+    let refused =
+        "Refused { topic: Topic(\"a\"), receipt: Some(Receipt(2)), cause: Refused { error: \"maximum bytes\"";
+    let both = format!("{}{}", published(1), &published(2)["> ".len()..]);
+    check_stored(acts, &[&both, refused]);
+    let other = answer("p1", "+OK");
+    check_stored(
+        vec![Publish(1, "a", "x"), Server(&other)],
+        &[&published(1), "Failed(Violation(\"an answer of JetStream"],
+    );
+}
+
+#[test]
+fn history_is_asked_for_message_by_message() {
+    let question =
+        |body: &str| format!("> PUB $JS.API.DIRECT.GET.lws _INBOX.A.0.h1 {}\r\n{body}\r\n", body.len());
+    let found = |offset: u64, payload: &str| {
+        stored("_INBOX.A.0.h1", 0, &format!("\r\nNats-Sequence: {offset}\r\nNats-Time-Stamp: x"), payload)
+    };
+    let none = stored("_INBOX.A.0.h1", 0, " 404 Message Not Found", "");
+    let newest = |offset: u64| format!("newest: Some(Position {{ epoch: {EPOCH}, offset: {offset} }})");
+    let (last, of_four) = (question("{\"last_by_subj\":\"lws.a\"}"), found(4, "x"));
+    check_stored(vec![Recover("a", None), Server(&of_four)], &[&last, &newest(4)]);
+    check_stored(vec![Recover("a", None), Server(&none), Server(&none)], &[&last, &newest(9)]);
+    let (of_six, behind) = (found(6, "y"), Some(Position { epoch: EPOCH, offset: 4 }));
+    let from = |offset: u64| question(&format!("{{\"next_by_subj\":\"lws.a\",\"seq\":{offset}}}"));
+    check_stored(
+        vec![Recover("a", behind), Server(&of_four), Server(&of_six), Server(&none)],
+        &[
+            &[from(4), from(5)["> ".len()..].into(), from(7)["> ".len()..].into()].concat(),
+            &format!("{}, entries: [(6, b\"y\")], whole_after: Some(4)", newest(6)),
+        ],
+    );
+    // A message that is not taken, or an answer that is none: what was asked for is lost.
+    let large = format!("HMSG _INBOX.A.0.h1 0 16 2000000\r\n{}\r\n", "x".repeat(2_000_000));
+    for lost in [large, answer("h1", "x"), stored("_INBOX.A.0.h1", 0, " 408 Bad Request", "")] {
+        check_stored(vec![Recover("a", behind), Server(&lost)], &[&from(4), "newest: None, entries: []"]);
+    }
 }

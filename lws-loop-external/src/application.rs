@@ -85,7 +85,8 @@ pub trait Application: Sized + 'static {
     }
 
     /// The TLS handshake of a connection is done, and nothing above it has been said yet. `false` refuses the peer: an
-    /// accepted connection is then [`closed`](Self::closed), an outgoing one [`connect_failed`](Self::connect_failed).
+    /// accepted connection is then [`closed`](Self::closed), as one is after [`DriverContext::start_tls`]; an outgoing one that begins
+    /// with TLS is [`connect_failed`](Self::connect_failed).
     #[doc(alias = "SSL_INFO")]
     fn tls_established(
         &mut self,
@@ -97,9 +98,9 @@ pub trait Application: Sized + 'static {
         true
     }
 
-    /// The TLS handshake of an accepted connection failed, or later a session of either kind: the alert that was sent or
-    /// received is in `failure`. [`closed`](Self::closed) follows. For an outgoing connection in its handshake
-    /// [`connect_failed`](Self::connect_failed) is called in place of this.
+    /// The TLS handshake of an accepted connection failed, or that of an outgoing one after [`DriverContext::start_tls`], or later a
+    /// session of either kind: the alert that was sent or received is in `failure`. [`closed`](Self::closed) follows. For an outgoing
+    /// connection that begins with TLS [`connect_failed`](Self::connect_failed) is called in place of this.
     fn tls_failed(&mut self, cx: &mut DriverContext<'_, Self>, state: &mut Self::State, failure: &Failure) {
         let _ = (cx, state, failure);
     }

@@ -2,8 +2,11 @@
 
 use crate::connect::Attempt;
 use crate::slot::Slot;
+use crate::tls::Provider;
 use crate::token::ConnectionId;
 use lws_proto::StreamKey;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// One command.
 pub(crate) enum Command<S, M> {
@@ -22,6 +25,8 @@ pub(crate) enum Command<S, M> {
     Wake(ConnectionId),
     /// Asks for a permit to write on a stream.
     WantWrite(ConnectionId, StreamKey),
+    /// Begins TLS on an outgoing connection that is established, with a time for the handshake.
+    StartTls(ConnectionId, Box<(Arc<dyn Provider>, Duration)>),
     /// Ends a connection in an orderly way.
     Close(ConnectionId),
     /// Lets a connection end by itself.

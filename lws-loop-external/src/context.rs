@@ -12,7 +12,7 @@ use crate::shards::{GlobalId, Shards};
 use crate::socket;
 use crate::socket_options::{ConnectOptions, ListenOptions, Speak};
 use crate::stats::DriverStats;
-use crate::tls::Info;
+use crate::tls::{Info, Provider};
 use crate::token::{ConnectionId, ListenerId};
 use crate::waker::DriverHandle;
 use lws_proto::{Config, StreamKey, Time};
@@ -136,6 +136,18 @@ impl<'a, A: Application> DriverContext<'a, A> {
     #[doc(alias = "lws_callback_on_writable")]
     pub fn want_write(&mut self, id: ConnectionId, key: StreamKey) {
         self.core.commands.push_back(Command::WantWrite(id, key));
+    }
+
+    /// Begins TLS on an outgoing connection that is established without it, after a protocol above has agreed on it: STARTTLS of RFC
+    /// 3207, or the first line of NATS. [`Application::tls_established`] follows, and from then on everything is inside of TLS; or
+    /// [`Application::tls_failed`], also if the handshake takes longer than `timeout`, and [`Application::closed`]. A connection that has
+    /// TLS, or has no socket, is closed.
+    ///
+    /// To be called when everything that belongs before it has been sent: what is still queued in this moment, and what is written before
+    /// TLS is established, is sent inside of it. What the peer has sent in clear behind its consent is received in clear: a protocol
+    /// has to refuse it.
+    pub fn start_tls(&mut self, id: ConnectionId, provider: Arc<dyn Provider>, timeout: Duration) {
+        self.core.commands.push_back(Command::StartTls(id, Box::new((provider, timeout))));
     }
 
     /// Ends a connection in an orderly way: see [`Connection::drain`](lws_proto::Connection::drain).

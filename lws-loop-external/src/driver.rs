@@ -9,6 +9,7 @@ mod kinds;
 mod pending;
 mod registrations;
 mod room;
+mod upgrades;
 mod work;
 
 use crate::application::Application;

@@ -1,4 +1,4 @@
-//! The TLS handshake of one connection, before it has an engine.
+//! The TLS handshake of one connection, before it has an engine, or while its engine waits for the end of it.
 //!
 //! Knows the session and the socket; the driver handles the outcome.
 
@@ -12,7 +12,7 @@ use crate::socket_options::Speak;
 use crate::stats::DriverStats;
 use crate::tls::{Failure, Info, ListenTls, Opened, Plain, Provider, Reason, Session};
 use crate::transport::Sent;
-use lws_proto::{Config, Time};
+use lws_proto::{Config, Connection, Time};
 use rustix::io::Errno;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
@@ -35,7 +35,6 @@ pub(crate) struct Handshaking<S> {
     /// The TLS session. A server makes it when the first octet has arrived, so that a silent connection holds none.
     session: Option<Box<dyn Session>>,
     outgoing: Outgoing,
-    pub(crate) config: Arc<Config>,
     pub(crate) side: Side,
     /// The deadline of the whole handshake.
     pub(crate) deadline: Time,
@@ -54,13 +53,19 @@ pub(crate) struct Handshaking<S> {
 pub(crate) enum Side {
     /// An accepted connection. It has a standing until its handshake is done.
     Server {
+        config: Arc<Config>,
         provider: Arc<dyn Provider>,
         plain: Plain,
         standing: Option<Standing>,
     },
     Client {
+        config: Arc<Config>,
         speak: Speak,
         origin: Box<Origin>,
+    },
+    /// An outgoing connection that has begun without TLS, with its engine. `None` once that goes on.
+    Upgrade {
+        connection: Option<Box<Connection>>,
     },
 }
 
@@ -92,26 +97,19 @@ impl<S> Handshaking<S> {
         state: S,
     ) -> Self {
         let ListenTls { provider, plain, handshake_bytes_max, .. } = tls;
-        let side = Side::Server { provider, plain, standing: Some(standing) };
-        Self::new(None, handshake_bytes_max, config, side, deadline, state)
+        let side = Side::Server { config, provider, plain, standing: Some(standing) };
+        Self::new(None, handshake_bytes_max, side, deadline, state)
     }
 
     /// The handshake of an outgoing connection. TLS itself bounds what the server may send, to 64 KiB for each
     /// message.
-    pub(crate) fn outgoing(
-        session: Box<dyn Session>,
-        config: Arc<Config>,
-        side: Side,
-        deadline: Time,
-        state: S,
-    ) -> Self {
-        Self::new(Some(session), usize::MAX, config, side, deadline, state)
+    pub(crate) fn outgoing(session: Box<dyn Session>, side: Side, deadline: Time, state: S) -> Self {
+        Self::new(Some(session), usize::MAX, side, deadline, state)
     }
 
     fn new(
         session: Option<Box<dyn Session>>,
         allowance: usize,
-        config: Arc<Config>,
         side: Side,
         deadline: Time,
         state: S,
@@ -120,7 +118,6 @@ impl<S> Handshaking<S> {
         Self {
             session,
             outgoing,
-            config,
             side,
             deadline,
             due: deadline,
@@ -135,7 +132,7 @@ impl<S> Handshaking<S> {
     pub(crate) fn standing(&mut self) -> Option<&mut Standing> {
         match &mut self.side {
             Side::Server { standing, .. } => standing.as_mut(),
-            Side::Client { .. } => None,
+            Side::Client { .. } | Side::Upgrade { .. } => None,
         }
     }
 
@@ -143,7 +140,7 @@ impl<S> Handshaking<S> {
     pub(crate) fn take_standing(&mut self) -> Option<Standing> {
         match &mut self.side {
             Side::Server { standing, .. } => standing.take(),
-            Side::Client { .. } => None,
+            Side::Client { .. } | Side::Upgrade { .. } => None,
         }
     }
 
@@ -151,7 +148,7 @@ impl<S> Handshaking<S> {
     pub(crate) fn has_place(&self) -> bool {
         match &self.side {
             Side::Server { standing: Some(standing), .. } => standing.phase == Phase::Begun,
-            Side::Server { standing: None, .. } | Side::Client { .. } => true,
+            Side::Server { standing: None, .. } | Side::Client { .. } | Side::Upgrade { .. } => true,
         }
     }
 
@@ -204,7 +201,7 @@ impl<S> Handshaking<S> {
         buffers: &mut Buffers,
         stats: &mut DriverStats,
     ) -> Step {
-        if let (Side::Client { .. }, false) = (&self.side, self.has_begun) {
+        if let (Side::Client { .. } | Side::Upgrade { .. }, false) = (&self.side, self.has_begun) {
             self.has_begun = true;
             // A client sends the first message, before it has read anything.
             if let Some(session) = &mut self.session

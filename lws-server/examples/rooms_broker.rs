@@ -1,12 +1,10 @@
 //! A chat with rooms that several processes share by a Redis server:
 //! `cargo run -p lws-server --features broker --example rooms_broker -- 127.0.0.1:7681 redis://127.0.0.1 2`,
-//! or by servers of NATS: `nats://127.0.0.1:4222`, several with a comma between.
+//! or by servers of NATS: `nats://127.0.0.1:4222`, several with a comma between; or by nothing but a folder: `mesh:/tmp/rooms`.
 //!
 //! What somebody says at `/rooms/NAME` everybody in that room gets, in whichever process, the one who said it too. Lines that begin with
 //! `*` are the server's own.
 
-use lws_server::broker::nats::NatsOptions;
-use lws_server::broker::redis::RedisOptions;
 use lws_server::broker::{BrokerOptions, Event};
 use lws_server::ws::{Broadcast, Handler, Message};
 use lws_server::{Builder, Context, MessageKind, Server, WebSocket};
@@ -55,14 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:7681".to_owned());
     let url = arguments.next().unwrap_or_else(|| "redis://127.0.0.1".to_owned());
     let threads = arguments.next().and_then(|count| count.parse().ok()).unwrap_or(1);
-    let broker = match url.strip_prefix("nats://") {
-        Some(servers) => {
-            let servers: Vec<_> = servers.split(',').collect();
-            BrokerOptions::nats("room/", &servers, NatsOptions::default())?
-        }
-        None => BrokerOptions::redis("room/", RedisOptions::from_url(&url)?),
-    };
-    let mut broker = broker.on_event(on_event);
+    let mut broker = BrokerOptions::from_url("room/", &url)?.on_event(on_event);
     broker.options.retry_min = Duration::from_millis(100);
     let describe = move |server: Builder| {
         let room = |name: Option<&str>| format!("room/{}", name.unwrap_or_default());

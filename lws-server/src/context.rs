@@ -9,6 +9,7 @@ use crate::thread::ThreadState;
 use crate::tls::Info;
 use crate::upstream::{ConnectOptions, Target};
 use crate::{Peer, Stats};
+use lws_loop_external::tls::Provider;
 use lws_loop_external::{
     ConnectionId, DriverStats, Histogram, Interest, ListenOptions, ListenerId, ListeningSocket, UdpOptions,
 };
@@ -212,6 +213,7 @@ pub(crate) trait DriverAccess {
     fn wake_stream(&mut self, id: ConnectionId, key: StreamKey);
     fn wake_link(&mut self, id: ConnectionId);
     fn close_link(&mut self, id: ConnectionId);
+    fn start_tls(&mut self, id: ConnectionId, provider: Arc<dyn Provider>, timeout: Duration);
     fn deliver(&mut self, id: ConnectionId, key: StreamKey, subscription: Subscription);
     fn send_away(&mut self, id: ConnectionId, key: StreamKey);
     fn pace_messages(&mut self);

@@ -91,6 +91,7 @@ pub use lws_record as record;
 #[cfg(feature = "broker")]
 pub use publish::broker;
 pub use publish::topics::SubscribeError;
+pub use publish::watches::WatchId;
 pub use publish::{Missed, PublishError};
 pub use route::endpoint::Endpoint;
 pub use route::explain::Explanation;

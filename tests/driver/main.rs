@@ -5,3 +5,4 @@ mod conformance;
 #[path = "../../lws-loop-external/tests/host/mod.rs"]
 mod host;
 mod tls;
+mod upgrade;

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Rooms that two processes share by a real Redis server, which is killed, stopped, restarted, and cuts connections off; and by one of NATS.
+"""Rooms that two processes share by a real Redis server, which is killed, stopped, restarted, and cuts connections off; by one of NATS; and
+by a folder of sockets, without a server, while each process is replaced.
 
 What each member of a room receives of one speaker is a subsequence without repeats, and where something is missing, a line before it
 says that messages may be missing."""
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Iterator
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from checks import Checks, free_port, running, wait_for_port
 
@@ -29,22 +31,25 @@ MEMBERS = 4
 GAP = "* messages may be missing"
 
 
+def make_certificate(directory: str) -> str:
+    """One of `localhost`, whose key is beside it."""
+    certificate = f"{directory}/certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=broker", "-addext", "subjectAltName=DNS:localhost"]
+    command += ["-addext", "basicConstraints=critical,CA:FALSE"]
+    command += ["-keyout", f"{directory}/key.pem", "-out", certificate]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate
+
+
 class Redis:
     """A server on a port of its own, which can be killed and started again."""
 
     def __init__(self, directory: str) -> None:
         self.port, self.tls_port, self.directory = free_port(), free_port(), directory
-        self.certificate = f"{directory}/certificate.pem"
+        self.certificate = make_certificate(directory)
         self.process: subprocess.Popen | None = None
-        self.make_certificate()
         self.start()
-
-    def make_certificate(self) -> None:
-        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-        command += ["-subj", "/CN=redis", "-addext", "subjectAltName=DNS:localhost"]
-        command += ["-addext", "basicConstraints=critical,CA:FALSE"]
-        command += ["-keyout", f"{self.directory}/key.pem", "-out", self.certificate]
-        subprocess.run(command, check=True, capture_output=True)
 
     def start(self) -> None:
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self.directory]
@@ -65,23 +70,64 @@ class Redis:
 
 
 class Nats:
-    """A server of NATS on a port of its own, which can be killed and started again."""
+    """A server of NATS on a port of its own, which can be killed and started again: with JetStream and TLS if there is a folder."""
 
-    certificate = "/dev/null"
-
-    def __init__(self) -> None:
+    def __init__(self, directory: str = "") -> None:
         self.port = free_port()
         self.process: subprocess.Popen | None = None
+        self.certificate, self.arguments = "/dev/null", []
+        if directory:
+            self.certificate = make_certificate(directory)
+            self.arguments = ["-js", "-sd", f"{directory}/store", "--tls", "--tlscert", self.certificate, "--tlskey", f"{directory}/key.pem"]
         self.start()
 
     def start(self) -> None:
-        command = ["nats-server", "-a", "127.0.0.1", "-p", str(self.port)]
+        command = ["nats-server", "-a", "127.0.0.1", "-p", str(self.port), *self.arguments]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for_port(self.port, self.process)
 
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
+
+
+class Guarded:
+    """A primary of Redis and its replica, with a sentinel that makes one of the other."""
+
+    certificate = "/dev/null"
+
+    def __init__(self, directory: str) -> None:
+        self.ports = [free_port() for _ in range(3)]
+        primary, replica, sentinel = map(str, self.ports)
+        lines = [f"sentinel monitor main 127.0.0.1 {primary} 1", "sentinel down-after-milliseconds main 500"]
+        Path(directory, "sentinel.conf").write_text("\n".join([f"port {sentinel}", *lines, "sentinel failover-timeout main 3000", ""]))
+        each = ["--bind", "127.0.0.1", "--save", "", "--dir", directory]
+        commands = [
+            ["redis-server", "--port", primary, *each],
+            ["redis-server", "--port", replica, *each, "--replicaof", "127.0.0.1", primary, "--repl-diskless-sync-delay", "0"],
+            ["redis-server", f"{directory}/sentinel.conf", "--sentinel", "--dir", directory],
+        ]
+        self.processes = []
+        for command, port in zip(commands, self.ports, strict=True):
+            self.processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+            wait_for_port(port, self.processes[-1])
+        give_up = time.monotonic() + 20
+        while "num-slaves\r\n$1\r\n1" not in self.ask(self.ports[2], "SENTINEL MASTER main") and time.monotonic() < give_up:
+            time.sleep(0.05)
+
+    def ask(self, port: int, command: str) -> str:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as stream:
+            stream.sendall(f"{command}\r\n".encode())
+            return stream.recv(1 << 16).decode()
+
+    def kill(self) -> None:
+        self.processes[0].kill()
+        self.processes[0].wait()
+
+    def end(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
 
 
 class Member:
@@ -127,7 +173,7 @@ class Member:
 class Room:
     """Two processes with members of one room each."""
 
-    def __init__(self, redis: Redis | Nats, members: list[Member]) -> None:
+    def __init__(self, redis: Redis | Nats | Guarded, members: list[Member]) -> None:
         self.redis, self.members, self.numbers = redis, members, [0, 0]
 
     async def say(self, process: int, count: int, pause: float = 0) -> None:
@@ -165,7 +211,7 @@ async def enter(port: int, room: str) -> Member:
     return Member(await connect(url, max_size=None, open_timeout=20, close_timeout=20, max_queue=None))
 
 
-async def open_room(redis: Redis | Nats, ports: list[int], name: str) -> Room:
+async def open_room(redis: Redis | Nats | Guarded, ports: list[int], name: str) -> Room:
     members = []
     for port in ports:
         first = await enter(port, name)
@@ -267,6 +313,31 @@ async def recovered(room: Room) -> None:
         checks.equal(f"everything of {speaker} is there", len(said), room.numbers[0])
 
 
+async def kept(room: Room) -> None:
+    """A server that is killed while no one speaks, and keeps its store."""
+    for _ in range(2):
+        await asyncio.gather(room.say(0, 100, 0.001), room.say(1, 100, 0.001))
+        await room.settle()
+        room.redis.kill()
+        await asyncio.sleep(0.1)
+        await room.say(0, 20)
+        room.redis.start()
+        await room.settle()
+    room.judge("kept")
+    checks.equal("nothing is missing", room.gaps(), [0] * len(room.members))
+
+
+async def failed_over(room: Room) -> None:
+    """The primary dies, and its replica takes its place."""
+    await asyncio.gather(room.say(0, 100, 0.001), room.say(1, 100, 0.001))
+    await room.settle()
+    room.redis.kill()
+    await asyncio.sleep(0.1)
+    await room.settle()
+    room.judge("failed over")
+    checks.check("what the replica may lack is a gap", min(room.gaps()) >= 1, room.gaps())
+
+
 async def fan_out(process: subprocess.Popen, port: int) -> float:
     """Processor time of a server, in microseconds for each delivery of 128 octets."""
     count, messages, rounds = 200, 50, 3
@@ -311,7 +382,7 @@ def compare(redis: Redis) -> None:
 
 
 @contextmanager
-def processes(redis: Redis | Nats, urls: list[str]) -> Iterator[list[int]]:
+def processes(redis: Redis | Nats | Guarded, urls: list[str]) -> Iterator[list[int]]:
     with ExitStack() as stack:
         ports = []
         for url, threads in zip(urls, ["1", "3"], strict=True):
@@ -323,7 +394,83 @@ def processes(redis: Redis | Nats, urls: list[str]) -> Iterator[list[int]]:
         yield ports
 
 
-async def scenario(redis: Redis | Nats, ports: list[int], check: object) -> None:
+@contextmanager
+def process(url: str, threads: str) -> Iterator[tuple[subprocess.Popen, int]]:
+    port = free_port()
+    with running([BINARY, f"127.0.0.1:{port}", url, threads], port, stderr=subprocess.DEVNULL) as server:
+        yield server, port
+
+
+async def shared_room(ports: list[int], name: str) -> list[Member]:
+    """A member of the room in each process, all of whom hear each other."""
+    members = [await enter(port, name) for port in ports]
+    for member in members:
+        await member.until("the room is shared", "* shared")
+    return members
+
+
+def holes(lines: list[str]) -> str:
+    """What is wrong with sequences of which nothing may be missing."""
+    last: dict[str, int] = {}
+    for line in lines:
+        speaker, number = line.split(" ")[:2]
+        if speaker in last and int(number) != last[speaker] + 1:
+            return f"{line} after {last[speaker]}"
+        last[speaker] = int(number)
+    return ""
+
+
+async def replaced(url: str) -> None:
+    """A rolling restart: each of two processes is replaced, the new one begins first, and someone talks all the time."""
+    with ExitStack() as stack:
+        servers = [stack.enter_context(process(url, threads)) for threads in ["1", "3"]]
+        members = await shared_room([port for _, port in servers], "replaced")
+        talk, number = True, [0] * 4
+
+        async def speak(who: int) -> None:
+            while talk and members[who].reader and not members[who].reader.done():
+                number[who] += 1
+                try:
+                    await members[who].peer.send(f"{'ABCD'[who]} {number[who]}")
+                except ConnectionClosed:
+                    return
+                await asyncio.sleep(0.002)
+
+        speakers = [asyncio.create_task(speak(who)) for who in range(2)]
+        for old in range(2):
+            await asyncio.sleep(0.3)
+            servers.append(stack.enter_context(process(url, "2")))
+            members += await shared_room([servers[-1][1]], "replaced")
+            speakers.append(asyncio.create_task(speak(len(members) - 1)))
+            await asyncio.sleep(0.3)
+            # Its member is silent first: what is on its way to a server that ends is no one's yet.
+            speakers[old].cancel()
+            await asyncio.sleep(0.2)
+            servers[old][0].send_signal(signal.SIGTERM)
+            await asyncio.to_thread(servers[old][0].wait, 20)
+        await asyncio.sleep(0.3)
+        talk = False
+        await asyncio.gather(*speakers, return_exceptions=True)
+        for member in members[2:]:
+            for who in "CD":
+                await member.until("the last words", f"{who} {number['ABCD'.index(who)]}")
+        checks.equal("a rolling restart leaves no gap", [member.lines.count(GAP) for member in members], [0] * 4)
+        wrong = [found for member in members if (found := holes(member.said()))]
+        checks.check("and nothing is missing, or there twice", not wrong, wrong)
+        checks.check("each was heard in another process", all(f"{who} 40" in members[2].lines for who in "BC"))
+        folder = Path(url.removeprefix("mesh:"))
+        checks.equal("two processes are left in the folder", len(list(folder.iterdir())), 2)
+        servers[2][0].kill()
+        await members[3].until("one that is killed leaves a gap", GAP)
+        give_up = time.monotonic() + 20
+        while len(list(folder.iterdir())) > 1 and time.monotonic() < give_up:
+            await asyncio.sleep(0.01)
+        checks.equal("and its socket is removed", len(list(folder.iterdir())), 1)
+        for member in members:
+            await member.peer.close()
+
+
+async def scenario(redis: Redis | Nats | Guarded, ports: list[int], check: object) -> None:
     with checks.scenario(check.__name__):
         room = await open_room(redis, ports, check.__name__)
         await asyncio.wait_for(check(room), 60)
@@ -353,4 +500,23 @@ try:
             asyncio.run(scenario(nats, ports, check))
 finally:
     nats.kill()
+with tempfile.TemporaryDirectory() as directory:
+    nats = Nats(directory)
+    try:
+        # TLS begins behind the first line; what is missing is in the stream.
+        with processes(nats, [f"tls://localhost:{nats.port}?history=2000"] * 2) as ports:
+            for check in [exchange, latency, kept]:
+                asyncio.run(scenario(nats, ports, check))
+    finally:
+        nats.kill()
+with tempfile.TemporaryDirectory() as directory:
+    guarded = Guarded(directory)
+    try:
+        url = f"redis+sentinel://127.0.0.1:1,127.0.0.1:{guarded.ports[2]}/main?history=2000"
+        with processes(guarded, [url] * 2) as ports:
+            asyncio.run(scenario(guarded, ports, failed_over))
+    finally:
+        guarded.end()
+with tempfile.TemporaryDirectory() as directory, checks.scenario("replaced"):
+    asyncio.run(asyncio.wait_for(replaced(f"mesh:{directory}/rooms"), 120))
 checks.finish()

@@ -20,6 +20,16 @@ pub(super) fn unsubscribe(out: &mut Vec<u8>, subscription: u64) {
 /// Writes `PUB`.
 pub(super) fn publish(out: &mut Vec<u8>, subject: &str, payload: &[u8]) {
     line(out, format_args!("PUB {subject} {}", payload.len()));
+    end_payload(out, payload);
+}
+
+/// Writes `PUB` with the subject at which an answer is expected.
+pub(super) fn request(out: &mut Vec<u8>, subject: &str, reply_to: &str, payload: &[u8]) {
+    line(out, format_args!("PUB {subject} {reply_to} {}", payload.len()));
+    end_payload(out, payload);
+}
+
+fn end_payload(out: &mut Vec<u8>, payload: &[u8]) {
     out.extend_from_slice(payload);
     out.extend_from_slice(b"\r\n");
 }
@@ -49,6 +59,7 @@ mod tests {
         check(&|out| unsubscribe(out, 7), "UNSUB 7\r\n");
         check(&|out| publish(out, "lws.a", b"a\r\nb"), "PUB lws.a 4\r\na\r\nb\r\n");
         check(&|out| publish(out, "lws.a", b""), "PUB lws.a 0\r\n\r\n");
+        check(&|out| request(out, "lws.a", "_INBOX.1", b"ab"), "PUB lws.a _INBOX.1 2\r\nab\r\n");
         check(&|out| connect(out, "{}"), "CONNECT {}\r\n");
     }
 }

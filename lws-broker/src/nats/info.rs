@@ -1,11 +1,10 @@
 //! The JSON of NATS: what a server says of itself in `INFO`, and what a client says in `CONNECT`. Knows no connection.
 
 use super::operation::WireViolation;
+use crate::servers::SERVERS_MAX;
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// The most servers of a cluster that are remembered.
-pub(super) const SERVERS_MAX: usize = 64;
 /// The longest address of a server in octets: a name of the DNS and a port.
 const ADDRESS_BYTES_MAX: usize = 255 + 6;
 /// What a server takes at the most in one message if it does not say so, as of its default.
@@ -14,6 +13,10 @@ const MAX_PAYLOAD: u64 = 1 << 20;
 /// What a server says of itself. What a client has no use for is left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ServerInfo {
+    /// What the server calls itself, another name in each run.
+    pub(super) server_id: Box<str>,
+    /// The number of this connection at the server.
+    pub(super) client_id: u64,
     /// The version of the server.
     pub(super) version: Box<str>,
     /// The largest message in octets, headers included, that the server takes.
@@ -44,6 +47,11 @@ impl ServerInfo {
             return Err(WireViolation::Info);
         };
         Ok(Self {
+            server_id: text(&members, "server_id")?,
+            client_id: match members.get("client_id") {
+                None => 0,
+                Some(number) => number.as_u64().ok_or(WireViolation::Info)?,
+            },
             version: text(&members, "version")?,
             max_payload: match members.get("max_payload") {
                 None => MAX_PAYLOAD,
@@ -60,6 +68,13 @@ impl ServerInfo {
             has_nonce: !text(&members, "nonce")?.is_empty(),
             connect_urls: addresses(&members)?,
         })
+    }
+
+    /// A subject that no other connection has: answers to this one come below it. `None` if the server does not say who it is.
+    pub(super) fn inbox(&self) -> Option<String> {
+        let is_token =
+            |id: &str| (1..=64).contains(&id.len()) && id.bytes().all(|octet| octet.is_ascii_alphanumeric());
+        is_token(&self.server_id).then(|| format!("_INBOX.{}.{}", self.server_id, self.client_id))
     }
 }
 
@@ -129,8 +144,15 @@ impl fmt::Debug for Credentials {
 /// The JSON behind `CONNECT`.
 ///
 /// Without `echo` a connection does not receive what it has published itself. `protocol` 1: the server says when the cluster changes.
+/// With `no_responders` it says when a question reaches no one.
 #[must_use]
-pub(super) fn connect_options(credentials: &Credentials, name: &str, tls: bool, echo: bool) -> String {
+pub(super) fn connect_options(
+    credentials: &Credentials,
+    name: &str,
+    tls: bool,
+    echo: bool,
+    no_responders: bool,
+) -> String {
     let mut options = serde_json::json!({
         "verbose": false,
         "pedantic": false,
@@ -142,6 +164,9 @@ pub(super) fn connect_options(credentials: &Credentials, name: &str, tls: bool, 
         "version": env!("CARGO_PKG_VERSION"),
         "name": name,
     });
+    if no_responders {
+        options["no_responders"] = true.into();
+    }
     match credentials {
         Credentials::None => {}
         Credentials::User { name, password } => {
@@ -168,6 +193,11 @@ mod tests {
         assert!(info.knows_echo && info.headers && info.tls_required && info.has_nonce);
         assert!(!info.auth_required && !info.tls_available);
         assert_eq!(info.connect_urls, ["10.0.0.1:4222".into(), "[::1]:4223".into()]);
+        assert_eq!(info.inbox().as_deref(), Some("_INBOX.NCQF.5"));
+        for id in ["", "a.b", "a*", &"a".repeat(65)] {
+            let other = ServerInfo { server_id: id.into(), ..info.clone() };
+            assert_eq!(other.inbox(), None, "{id}");
+        }
         let least = ServerInfo::parse(b"{}").expect("it says nothing");
         assert!(!least.knows_echo);
         assert_eq!((least.max_payload, least.headers, least.connect_urls.len()), (1 << 20, false, 0));
@@ -221,7 +251,7 @@ mod tests {
     #[test]
     fn a_client_says_who_it_is_and_what_it_wants() {
         let check = |credentials: Credentials, tls: bool, members: &[(&str, Value)]| {
-            let options = connect_options(&credentials, "a \"name\"\r\n", tls, false);
+            let options = connect_options(&credentials, "a \"name\"\r\n", tls, false, false);
             assert!(!options.contains(['\r', '\n']), "it is one line");
             let options: Value = serde_json::from_str(&options).expect("an object");
             for (name, value) in members {

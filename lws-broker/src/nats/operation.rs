@@ -31,6 +31,8 @@ pub(super) enum WireViolation {
     Headers,
     /// What `INFO` says is no JSON object, or has a member of another type.
     Info,
+    /// What JetStream answers is no JSON object, or lacks a member.
+    Stream,
 }
 
 impl WireViolation {
@@ -49,6 +51,7 @@ impl WireViolation {
                 "a header section is a part of its message, begins with NATS/1.0 and ends with an empty line"
             }
             Self::Info => "INFO is a JSON object with members of known types",
+            Self::Stream => "an answer of JetStream is a JSON object with members of known types",
         }
     }
 }
@@ -85,6 +88,8 @@ pub(super) enum Operation<'a> {
     Message(Delivery<'a>),
     /// `MSG` or `HMSG` whose header section and payload are longer than the limit. They are passed over.
     TooLarge {
+        /// The subject that it was published to.
+        subject: &'a [u8],
         /// The number of the subscription.
         subscription: u64,
     },
@@ -240,8 +245,8 @@ fn parse(operation: &[u8]) -> Result<Operation<'_>, WireViolation> {
         ControlLine::Ok => Operation::Ok,
         ControlLine::Error(text) => Operation::Error(text),
         // The end of a payload is always there, but where all of it is passed over.
-        ControlLine::Message { subscription, .. } if content.is_empty() => {
-            Operation::TooLarge { subscription }
+        ControlLine::Message { subject, subscription, .. } if content.is_empty() => {
+            Operation::TooLarge { subject, subscription }
         }
         ControlLine::Message { subject, subscription, reply_to, header_bytes, .. } => {
             let content = content.strip_suffix(CRLF).ok_or(WireViolation::PayloadEnd)?;
@@ -463,12 +468,16 @@ mod tests {
         let whole = Box::leak("x".repeat(PAYLOAD_MAX).into_boxed_str());
         check(&of(PAYLOAD_MAX), &[message("a", 7, whole)], None);
         let larger = [&of(PAYLOAD_MAX + 1)[..], b"PING\r\n"].concat();
-        check(&larger, &[Operation::TooLarge { subscription: 7 }, Operation::Ping], None);
+        check(&larger, &[Operation::TooLarge { subject: b"a", subscription: 7 }, Operation::Ping], None);
         let with_headers = format!("HMSG a 7 b 12 33\r\n{}\r\nPONG\r\n", "\n".repeat(33));
-        check(with_headers.as_bytes(), &[Operation::TooLarge { subscription: 7 }, Operation::Pong], None);
+        check(
+            with_headers.as_bytes(),
+            &[Operation::TooLarge { subject: b"a", subscription: 7 }, Operation::Pong],
+            None,
+        );
         let mut reader = OperationReader::new(PAYLOAD_MAX);
         let mut input = &larger[..larger.len() - 8];
-        assert_eq!(reader.next(&mut input), Ok(Some(Operation::TooLarge { subscription: 7 })));
+        assert_eq!(reader.next(&mut input), Ok(Some(Operation::TooLarge { subject: b"a", subscription: 7 })));
         assert_eq!(reader.next(&mut input), Ok(None));
         assert_eq!(reader.held_bytes(), 0);
     }

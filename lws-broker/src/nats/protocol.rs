@@ -1,8 +1,10 @@
 //! Where the servers of NATS are, and how they are used: lives across connections.
 
-use super::info::{Credentials, SERVERS_MAX, is_address};
+use super::info::{Credentials, is_address};
 use super::session::NatsSession;
+use super::stream::StreamOptions;
 use super::subject::SubjectPrefix;
+use crate::servers::{SERVERS_MAX, ServerList};
 use crate::session::{Endpoint, Protocol, Security, Session};
 use lws_proto::Time;
 use std::fmt;
@@ -35,6 +37,8 @@ pub struct NatsOptions {
     pub name: Box<str>,
     /// What the subjects of topics begin with. Processes that share topics have the same.
     pub prefix: SubjectPrefix,
+    /// Whether JetStream keeps messages for recovery. All processes of a prefix have to agree. Default `None`: at most once.
+    pub history: Option<StreamOptions>,
     /// The largest message in octets, headers of others included, that is received; what is larger counts as lost. Default 1 MiB, as of the
     /// server. A publication has to fit into it, too.
     pub message_bytes_max: usize,
@@ -48,6 +52,7 @@ impl Default for NatsOptions {
             echo: false,
             name: "lws-broker".into(),
             prefix: SubjectPrefix::default(),
+            history: None,
             message_bytes_max: 1 << 20,
         }
     }
@@ -82,11 +87,7 @@ impl std::error::Error for NoServer {}
 #[derive(Clone, Debug)]
 pub struct Nats {
     options: Arc<NatsOptions>,
-    /// The servers that were named.
-    named: Vec<Endpoint>,
-    /// Those of the cluster that a server has named last, without the ones above.
-    learnt: Vec<Endpoint>,
-    next: usize,
+    servers: ServerList,
 }
 
 impl Nats {
@@ -95,32 +96,26 @@ impl Nats {
     /// # Errors
     /// There is no address, or more than 64, or one is none.
     pub fn new(servers: &[&str], options: NatsOptions) -> Result<Self, NoServer> {
-        if !(1..=SERVERS_MAX).contains(&servers.len()) || !servers.iter().all(|server| is_address(server)) {
+        if !servers.iter().all(|server| is_address(server)) {
             return Err(NoServer);
         }
         let named = servers.iter().filter_map(|server| endpoint(server, options.tls)).collect();
-        Ok(Self { options: Arc::new(options), named, learnt: Vec::new(), next: 0 })
+        let servers = ServerList::new(named).map_err(|_| NoServer)?;
+        Ok(Self { options: Arc::new(options), servers })
     }
 }
 
 impl Protocol for Nats {
     fn endpoint(&mut self) -> Endpoint {
-        let count = self.named.len() + self.learnt.len();
-        let index = self.next % count;
-        self.next = index + 1;
-        let endpoint = self.named.get(index).or_else(|| self.learnt.get(index - self.named.len()));
-        // `index` is below the sum of both lengths.
-        endpoint.unwrap_or(&self.named[0]).clone()
+        self.servers.next()
     }
 
     fn session(&mut self, _now: Time) -> Box<dyn Session> {
         Box::new(NatsSession::new(Arc::clone(&self.options)))
     }
 
-    fn learn(&mut self, mut endpoints: Vec<Endpoint>) {
-        endpoints.retain(|endpoint| !self.named.contains(endpoint));
-        endpoints.truncate(SERVERS_MAX);
-        self.learnt = endpoints;
+    fn learn(&mut self, endpoints: Vec<Endpoint>) {
+        self.servers.learn(endpoints);
     }
 }
 

@@ -1,16 +1,20 @@
 //! One connection to a server of NATS. Owns no socket and no clock.
 //!
 //! The server speaks first, with `INFO`. After `CONNECT` a `PONG` says that we were accepted. From then on everything is confirmed in the
-//! same manner: a `PONG` says that the server has read what stands before the `PING` that it answers.
+//! same manner: a `PONG` says that the server has read what stands before the `PING` that it answers. With JetStream, publications are
+//! confirmed by the stream instead, which is looked for, or made, before anything else.
+
+mod jetstream;
 
 use super::command;
 use super::complaint::Complaint;
+use super::history::Histories;
 use super::info::{ServerInfo, connect_options};
 use super::operation::{Delivery, Operation, OperationReader};
-use super::{NatsOptions, Tls, server_endpoints};
+use super::{NatsOptions, SubjectPrefix, Tls, server_endpoints};
 use crate::session::{Features, Session, SessionEvent};
 use crate::transmit::TransmitBuffer;
-use crate::{Cause, Receipt, Topic};
+use crate::{Cause, Position, Receipt, Topic};
 use bytes::Bytes;
 use lws_proto::Time;
 use std::collections::{HashMap, VecDeque};
@@ -30,6 +34,14 @@ const UNSENT_PONGS_MAX: usize = 1_024;
 #[derive(Debug)]
 pub(crate) struct NatsSession {
     options: Arc<NatsOptions>,
+    /// That of the subjects that are subscribed to.
+    subjects: SubjectPrefix,
+    /// Answers of JetStream come below this subject.
+    inbox: String,
+    /// Of the stream, once it is known.
+    histories: Option<Histories>,
+    /// The offset of the last message that came.
+    last_stored: u64,
     reader: OperationReader,
     phase: SessionPhase,
     /// What the server takes in one message. Zero before `INFO`.
@@ -52,6 +64,10 @@ enum SessionPhase {
     Introduction,
     /// `CONNECT` and a `PING` are sent.
     Greeting,
+    /// The stream is looked for.
+    Opening,
+    /// It was missing, and is being made.
+    Making,
     Ready,
     Failed,
 }
@@ -65,9 +81,17 @@ struct Mark {
 
 impl NatsSession {
     pub(crate) fn new(options: Arc<NatsOptions>) -> Self {
+        let (subjects, headers_bytes) = match options.history {
+            Some(_) => (options.prefix.live(), jetstream::HEADERS_BYTES_MAX),
+            None => (options.prefix.clone(), 0),
+        };
         Self {
-            reader: OperationReader::new(options.message_bytes_max),
+            reader: OperationReader::new(options.message_bytes_max.saturating_add(headers_bytes)),
             options,
+            subjects,
+            inbox: String::new(),
+            histories: None,
+            last_stored: 0,
             phase: SessionPhase::Introduction,
             max_payload: 0,
             echo: false,
@@ -81,11 +105,11 @@ impl NatsSession {
     }
 
     /// Acts on the next operation of the input. Gives whether there was one.
-    fn advance(&mut self, reader: &mut OperationReader, input: &mut &[u8]) -> Result<bool, Cause> {
+    fn advance(&mut self, now: Time, reader: &mut OperationReader, input: &mut &[u8]) -> Result<bool, Cause> {
         let next = reader.next(input).map_err(|violation| Cause::Violation(violation.rule()))?;
         let Some(operation) = next else { return Ok(false) };
         let begins_tls = self.phase == SessionPhase::Introduction && self.options.tls == Tls::Required;
-        self.on_operation(operation)?;
+        self.on_operation(now, operation)?;
         // What is there already was sent in clear, be it by the server or by somebody on the way.
         if begins_tls && !input.is_empty() {
             return Err(Cause::Violation("nothing comes between INFO and TLS"));
@@ -93,7 +117,7 @@ impl NatsSession {
         Ok(true)
     }
 
-    fn on_operation(&mut self, operation: Operation<'_>) -> Result<(), Cause> {
+    fn on_operation(&mut self, now: Time, operation: Operation<'_>) -> Result<(), Cause> {
         match (self.phase, operation) {
             (SessionPhase::Introduction, Operation::Info(json)) => self.on_introduction(json),
             (SessionPhase::Introduction, Operation::Error(text)) => self.on_complaint(text),
@@ -101,11 +125,15 @@ impl NatsSession {
                 Err(Cause::Violation("INFO comes first: is this a server of NATS?"))
             }
             (_, Operation::Info(json)) => self.on_info(json).map(drop),
-            (_, Operation::Message(delivery)) => {
-                self.on_message(&delivery);
+            (_, Operation::Message(delivery)) if delivery.subscription == jetstream::INBOX => {
+                self.on_answer(now, &delivery)
+            }
+            (_, Operation::TooLarge { subject, subscription: jetstream::INBOX }) => {
+                self.on_large_answer(subject);
                 Ok(())
             }
-            (_, Operation::TooLarge { subscription }) => {
+            (_, Operation::Message(delivery)) => self.on_message(&delivery),
+            (_, Operation::TooLarge { subscription, .. }) => {
                 self.on_too_large(subscription);
                 Ok(())
             }
@@ -132,11 +160,17 @@ impl NatsSession {
                 return Err(refused("the server requires TLS", Complaint::TlsRequired.advice()));
             }
         };
-        self.echo = self.options.echo || !info.knows_echo;
+        let is_stored = self.options.history.is_some();
+        // What is stored comes from the stream, which knows no connection that it came from.
+        self.echo = self.options.echo || !info.knows_echo || is_stored;
+        if is_stored {
+            self.inbox = info.inbox().filter(|_| info.headers).ok_or_else(jetstream::unsupported)?;
+        }
         if self.options.tls == Tls::Required {
             self.events.push_back(SessionEvent::StartTls);
         }
-        let options = connect_options(&self.options.credentials, &self.options.name, tls, self.options.echo);
+        let NatsOptions { credentials, name, echo, .. } = &*self.options;
+        let options = connect_options(credentials, name, tls, *echo, is_stored);
         self.output.push(|out| command::connect(out, &options));
         self.phase = SessionPhase::Greeting;
         self.ping();
@@ -153,11 +187,20 @@ impl NatsSession {
         Ok(info)
     }
 
-    fn on_message(&mut self, delivery: &Delivery<'_>) {
+    fn on_message(&mut self, delivery: &Delivery<'_>) -> Result<(), Cause> {
+        let link = self.link(delivery.headers)?;
+        if self.is_too_large(delivery.payload) {
+            self.on_too_large(delivery.subscription);
+            return Ok(());
+        }
         // One that was on its way when its subscription ended is dropped.
-        let Some(topic) = self.confirm(delivery.subscription) else { return };
+        let Some(topic) = self.confirm(delivery.subscription) else { return Ok(()) };
         let payload = Bytes::copy_from_slice(delivery.payload);
-        self.events.push_back(SessionEvent::Message { topic, payload, position: None });
+        self.events.push_back(match link {
+            Some((position, previous)) => SessionEvent::Linked { topic, payload, position, previous },
+            None => SessionEvent::Message { topic, payload, position: None },
+        });
+        Ok(())
     }
 
     fn on_too_large(&mut self, subscription: u64) {
@@ -187,13 +230,19 @@ impl NatsSession {
     fn on_pong(&mut self) -> Result<(), Cause> {
         let mark = self.pings.pop_front().ok_or(Cause::Violation("a PONG answers a PING"))?;
         if self.phase == SessionPhase::Greeting {
-            self.phase = SessionPhase::Ready;
-            self.events.push_back(SessionEvent::Ready);
+            if self.options.history.is_some() {
+                self.open_stream();
+            } else {
+                self.phase = SessionPhase::Ready;
+                self.events.push_back(SessionEvent::Ready);
+            }
         }
         while let Some(subscription) = self.subscriptions.next_awaited(mark.subscription) {
             self.confirm(subscription);
         }
-        self.publications.confirm(mark.receipt);
+        if self.histories.is_none() {
+            self.publications.confirm(mark.receipt);
+        }
         Ok(())
     }
 
@@ -201,6 +250,11 @@ impl NatsSession {
         let complaint = Complaint::parse(text);
         let cause = refused(Cause::words(text).trim_matches('\''), complaint.advice());
         match &complaint {
+            Complaint::SubscriptionPermission(subject) | Complaint::PublishPermission(subject)
+                if jetstream::is_vital(subject) =>
+            {
+                return Err(refused(Cause::words(text).trim_matches('\''), jetstream::PERMISSIONS));
+            }
             Complaint::SubscriptionPermission(subject) => self.on_subscription_refused(subject, cause),
             Complaint::PublishPermission(subject) => {
                 let topic = self.options.prefix.topic(subject);
@@ -216,7 +270,7 @@ impl NatsSession {
     }
 
     fn on_subscription_refused(&mut self, subject: &str, cause: Cause) {
-        let topic = self.options.prefix.topic(subject);
+        let topic = self.subjects.topic(subject);
         let Some((topic, was_confirmed)) = topic.and_then(|topic| self.subscriptions.remove(&topic)) else {
             return;
         };
@@ -240,15 +294,16 @@ impl NatsSession {
 
 impl Session for NatsSession {
     fn features(&self) -> Features {
-        Features { echo: self.echo, history: false, payload_bytes_max: self.payload_bytes_max() }
+        let history = self.options.history.is_some();
+        Features { echo: self.echo, history, payload_bytes_max: self.payload_bytes_max() }
     }
 
-    fn receive(&mut self, _now: Time, octets: &[u8]) {
+    fn receive(&mut self, now: Time, octets: &[u8]) {
         // Taken out, as what it lends is acted on by all of the session.
         let mut reader = std::mem::replace(&mut self.reader, OperationReader::new(0));
         let mut rest = octets;
         while self.phase != SessionPhase::Failed {
-            match self.advance(&mut reader, &mut rest) {
+            match self.advance(now, &mut reader, &mut rest) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(cause) => self.fail(cause),
@@ -271,7 +326,7 @@ impl Session for NatsSession {
     fn subscribe(&mut self, topics: &[Topic]) {
         for topic in topics {
             let subscription = self.subscriptions.insert(topic);
-            let subject = self.options.prefix.subject(topic);
+            let subject = self.subjects.subject(topic);
             self.output.push(|out| command::subscribe(out, &subject, subscription));
         }
         self.ping();
@@ -303,10 +358,18 @@ impl Session for NatsSession {
             return;
         }
         let subject = self.options.prefix.subject(topic);
+        let is_due = self.publications.push(receipt, topic);
+        if self.histories.is_some() {
+            return self.ask(&subject, format_args!("{}{}", jetstream::PUBLICATION, receipt.0), payload);
+        }
         self.output.push(|out| command::publish(out, &subject, payload));
-        if self.publications.push(receipt, topic) {
+        if is_due {
             self.ping();
         }
+    }
+
+    fn recover(&mut self, topic: &Topic, after: Option<Position>) {
+        self.begin_history(topic, after);
     }
 
     fn ping(&mut self) {
@@ -406,6 +469,12 @@ impl Unconfirmed {
         while self.waiting.front().is_some_and(|(receipt, _)| *receipt <= last) {
             self.waiting.pop_front();
         }
+    }
+
+    /// The one with a receipt, which is mostly the first. `None` if it is known to be confirmed.
+    fn settle(&mut self, receipt: Receipt) -> Option<(Receipt, Topic)> {
+        let index = self.waiting.binary_search_by_key(&receipt, |(receipt, _)| *receipt).ok()?;
+        self.waiting.remove(index)
     }
 
     /// The first one to a topic. Refusals come in the order of the publications.

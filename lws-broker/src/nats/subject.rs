@@ -58,6 +58,11 @@ impl SubjectPrefix {
         if valid { Ok(Self(text.into())) } else { Err(NotAPrefix) }
     }
 
+    /// What the subjects of messages that are stored begin with.
+    pub(super) fn live(&self) -> Self {
+        Self(format!("{}-live", self.0).into())
+    }
+
     /// The prefix without the `.` behind it.
     #[must_use]
     pub fn as_str(&self) -> &str {

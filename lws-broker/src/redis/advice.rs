@@ -21,7 +21,7 @@ const ERRORS: [(&str, Severity, &str); 18] = [
         "NOPERM",
         Severity::Command,
         "the ACL of the user lacks this command, channel or key: ACL SETUSER with +@pubsub +@connection &prefix* \
-         and, for history, ~prefix* +@scripting +@stream +@hash +@keyspace +time",
+         and, for history, ~prefix* +@scripting +@stream +@hash +@keyspace +time +info",
     ),
     ("DENIED", Severity::Connection, "the server is in protected mode: set a password or bind it elsewhere"),
     (
@@ -29,7 +29,11 @@ const ERRORS: [(&str, Severity, &str); 18] = [
         Severity::Connection,
         "the server is reading its data from disk: it is tried again by itself",
     ),
-    ("READONLY", Severity::Connection, "this server is a replica: name the primary, or fail over to it"),
+    (
+        "READONLY",
+        Severity::Connection,
+        "this server is a replica: name the primary or its sentinels, or fail over to it",
+    ),
     ("MASTERDOWN", Severity::Connection, "the replica has lost its primary: it is tried again by itself"),
     (
         "MOVED",

@@ -14,6 +14,19 @@ pub(super) fn write(output: &mut BytesMut, words: &[&[u8]]) {
     }
 }
 
+/// Writes the command that begins a connection: RESP3, and who we are.
+pub(super) fn hello(output: &mut BytesMut, user: Option<&str>, password: Option<&str>, client_name: &str) {
+    let mut words: Vec<&[u8]> = vec![b"HELLO", b"3"];
+    if user.is_some() || password.is_some() {
+        let (user, password) = (user.unwrap_or("default"), password.unwrap_or_default());
+        words.extend([&b"AUTH"[..], user.as_bytes(), password.as_bytes()]);
+    }
+    if !client_name.is_empty() {
+        words.extend([&b"SETNAME"[..], client_name.as_bytes()]);
+    }
+    write(output, &words);
+}
+
 fn number(output: &mut BytesMut, kind: u8, number: usize) {
     output.put_u8(kind);
     output.put_slice(number.to_string().as_bytes());

@@ -3,16 +3,24 @@
 //! Redis 6 or later is needed, 7 for sharded topics. A topic is the channel of its name behind a prefix, so that others can publish to it:
 //! `redis-cli PUBLISH lws/room/a hello`. With history a topic has a stream and a hash beside it, `lws/history:room/a` and
 //! `lws/epoch:room/a`, and one script appends and publishes, so that both have one order.
+//!
+//! The server is named, or is found: by sentinels, or by nodes of a cluster ([`RedisServers`]). What is asked is asked on a connection of
+//! its own, before each one that topics are on.
 
 mod advice;
 mod command;
+mod lineage;
+mod lookup;
 mod parser;
 mod scripts;
 mod session;
+mod slot;
 mod url;
 mod value;
 
+use crate::servers::ServerList;
 use crate::{Endpoint, Protocol, Session, Time};
+use lookup::LookupSession;
 pub use parser::{RespError, RespLimits, RespParser};
 use session::RedisSession;
 use std::fmt;
@@ -21,11 +29,50 @@ use std::time::Duration;
 pub use url::RedisUrlError;
 pub use value::RespValue;
 
+/// Where Redis is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisServers {
+    /// One server, or the node of a cluster that has the slot of the topics; if it has moved, that one is followed.
+    One(Endpoint),
+    /// The master that sentinels name, asked for before each connection: so a failover is followed.
+    Sentinel(Sentinels),
+    /// Nodes of a cluster, of which one has to answer: it says which has the slot of the topics. All topics are in one slot if
+    /// [`RedisOptions::prefix`] has a hash tag, which they have to be for [`RedisOptions::sharded`] and for history.
+    Cluster(ServerList),
+}
+
+/// Sentinels, and what they watch.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sentinels {
+    /// Where they are. They are asked in turn, until one knows the master.
+    pub endpoints: ServerList,
+    /// What they call the master: `mymaster` in their own documentation. The master has to be named by an address that is reached from
+    /// here, or by a name if TLS is spoken (`sentinel announce-hostnames`).
+    pub master: String,
+    /// The user of their own ACL. `None` is the default user.
+    pub user: Option<String>,
+    /// Their own password: that of the server is [`RedisOptions::password`].
+    pub password: Option<String>,
+}
+
+/// Shows no password.
+impl fmt::Debug for Sentinels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { endpoints, master, user, .. } = self;
+        let mut shown = f.debug_struct("Sentinels");
+        shown
+            .field("endpoints", endpoints)
+            .field("master", master)
+            .field("user", user)
+            .finish_non_exhaustive()
+    }
+}
+
 /// How a Redis server is used.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisOptions {
-    /// Where it is.
-    pub endpoint: Endpoint,
+    /// Where it is, or how it is found.
+    pub servers: RedisServers,
     /// The user of its ACL. `None` is the default user.
     pub user: Option<String>,
     /// The password.
@@ -67,8 +114,14 @@ impl RedisOptions {
     /// A server, with the defaults for everything else.
     #[must_use]
     pub fn new(endpoint: Endpoint) -> Self {
+        Self::at(RedisServers::One(endpoint))
+    }
+
+    /// A server that is perhaps to be found, with the defaults for everything else.
+    #[must_use]
+    pub fn at(servers: RedisServers) -> Self {
         Self {
-            endpoint,
+            servers,
             user: None,
             password: None,
             database: 0,
@@ -85,7 +138,7 @@ impl RedisOptions {
 impl fmt::Debug for RedisOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisOptions")
-            .field("endpoint", &self.endpoint)
+            .field("servers", &self.servers)
             .field("user", &self.user)
             .field("database", &self.database)
             .field("prefix", &self.prefix)
@@ -107,8 +160,27 @@ struct RecoveryLimits {
 pub struct Redis {
     options: Rc<RedisOptions>,
     recovery: RecoveryLimits,
-    /// Where a node of a cluster has said that topics are. For one attempt: behind it the node that was named is asked again.
-    moved_to: Option<Endpoint>,
+    target: Target,
+    /// Where topics are, as a server has said. For one attempt: then it is asked again.
+    directed_to: Option<Endpoint>,
+    attempt: RedisAttempt,
+    /// Attempts to ask that have failed since one has not.
+    failed_lookups: usize,
+}
+
+/// Where topics are if no server has said it.
+enum Target {
+    Known(Endpoint),
+    /// These servers are asked.
+    Asked(ServerList),
+}
+
+/// Where the connection of the moment goes.
+#[derive(Clone, Debug)]
+struct RedisAttempt {
+    here: Endpoint,
+    /// It asks where the topics are.
+    is_lookup: bool,
 }
 
 impl Redis {
@@ -121,20 +193,55 @@ impl Redis {
             messages_max: limits.recovery_messages_max.min(elements_max / 4),
             bytes_max: limits.recovery_bytes_max.min(value_bytes_max / 2),
         };
-        Self { options: Rc::new(options), recovery, moved_to: None }
+        let (here, target) = match &options.servers {
+            RedisServers::One(endpoint) => (endpoint, Target::Known(endpoint.clone())),
+            RedisServers::Sentinel(Sentinels { endpoints, .. }) | RedisServers::Cluster(endpoints) => {
+                (&endpoints.named()[0], Target::Asked(endpoints.clone()))
+            }
+        };
+        let attempt = RedisAttempt { here: here.clone(), is_lookup: false };
+        Self { options: Rc::new(options), recovery, target, directed_to: None, attempt, failed_lookups: 0 }
     }
 }
 
 impl Protocol for Redis {
     fn endpoint(&mut self) -> Endpoint {
-        self.moved_to.take().unwrap_or_else(|| self.options.endpoint.clone())
-    }
-
-    fn learn(&mut self, endpoints: Vec<Endpoint>) {
-        self.moved_to = endpoints.into_iter().next();
+        self.attempt = match (self.directed_to.take(), &mut self.target) {
+            (Some(here), _) => RedisAttempt { here, is_lookup: false },
+            (None, Target::Known(here)) => RedisAttempt { here: here.clone(), is_lookup: false },
+            (None, Target::Asked(servers)) => RedisAttempt { here: servers.next(), is_lookup: true },
+        };
+        self.attempt.here.clone()
     }
 
     fn session(&mut self, _now: Time) -> Box<dyn Session> {
-        Box::new(RedisSession::new(Rc::clone(&self.options), self.recovery))
+        let (options, here) = (Rc::clone(&self.options), self.attempt.here.clone());
+        if self.attempt.is_lookup {
+            Box::new(LookupSession::new(options, here))
+        } else {
+            Box::new(RedisSession::new(options, here, self.recovery))
+        }
+    }
+
+    fn learn(&mut self, endpoints: Vec<Endpoint>) {
+        if let Target::Asked(servers) = &mut self.target {
+            servers.learn(endpoints);
+        }
+    }
+
+    fn directed(&mut self, endpoint: Endpoint) {
+        self.failed_lookups = 0;
+        self.directed_to = Some(endpoint);
+    }
+
+    fn attempt_failed(&mut self) -> bool {
+        match &self.target {
+            Target::Asked(servers) if self.attempt.is_lookup => {
+                self.failed_lookups += 1;
+                // All of them are asked before there is a pause.
+                !self.failed_lookups.is_multiple_of(servers.count())
+            }
+            _ => false,
+        }
     }
 }

@@ -1,22 +1,24 @@
 //! History: a stream for each topic, written and published by one script, so that both have one order.
 //!
 //! A hash holds the epoch and the newest offset. If it is gone, so is the meaning of the stream, which begins anew with another
-//! epoch: the time of the server in microseconds. The identifier of an entry is its offset.
+//! epoch: the time of the server in microseconds. So it does where another [`lineage`](super::lineage) is found. The identifier of an entry
+//! is its offset.
 
 use crate::{History, Position, Topic};
 use bytes::Bytes;
 
 use super::value::RespValue;
 
-/// Begins a stream if there is none: the first lines of both scripts. KEYS are the stream and the hash.
+/// Begins a stream if there is none, or one of a primary before this: the first lines of both scripts. KEYS are the stream and the hash;
+/// the first of ARGV is the lineage, where an empty one is any.
 macro_rules! script {
     ($rest:literal) => {
         concat!(
-            "local epoch = redis.call('HGET', KEYS[2], 'epoch')\n",
-            "if not epoch then\n",
+            "local epoch, lineage = unpack(redis.call('HMGET', KEYS[2], 'epoch', 'lineage'))\n",
+            "if not epoch or ARGV[1] ~= '' and ARGV[1] ~= lineage then\n",
             "  local time = redis.call('TIME')\n",
             "  epoch = time[1] .. string.format('%06d', time[2])\n",
-            "  redis.call('HSET', KEYS[2], 'epoch', epoch, 'offset', 0)\n",
+            "  redis.call('HSET', KEYS[2], 'epoch', epoch, 'offset', 0, 'lineage', ARGV[1])\n",
             "  redis.call('DEL', KEYS[1])\n",
             "end\n",
             $rest
@@ -24,30 +26,30 @@ macro_rules! script {
     };
 }
 
-/// ARGV: the command that publishes, the channel, the payload, how many entries are kept, and for how many seconds they and
+/// ARGV, behind the lineage: the command that publishes, the channel, the payload, how many entries are kept, and for how many seconds they and
 /// the epoch are.
 pub(super) const PUBLISH: &str = script!(
     "local offset = string.format('%.0f', redis.call('HINCRBY', KEYS[2], 'offset', 1))
-redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[4], offset .. '-0', 'd', ARGV[3])
-redis.call('EXPIRE', KEYS[1], ARGV[5])
-redis.call('EXPIRE', KEYS[2], ARGV[6])
-redis.call(ARGV[1], ARGV[2], 'lws1:' .. epoch .. ':' .. offset .. ':' .. ARGV[3])
+redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[5], offset .. '-0', 'd', ARGV[4])
+redis.call('EXPIRE', KEYS[1], ARGV[6])
+redis.call('EXPIRE', KEYS[2], ARGV[7])
+redis.call(ARGV[2], ARGV[3], 'lws1:' .. epoch .. ':' .. offset .. ':' .. ARGV[4])
 return offset"
 );
 
-/// ARGV: the epoch and the offset after which entries are wanted, or two empty strings; how many entries and octets may come; for how many
+/// ARGV, behind the lineage: the epoch and the offset after which entries are wanted, or two empty strings; how many entries and octets may come; for how many
 /// seconds a stream that begins is kept; and how many octets one entry may have. Without entries if there are more, or a longer one.
 pub(super) const HISTORY: &str = script!(
     "local newest = redis.call('HGET', KEYS[2], 'offset')
-redis.call('EXPIRE', KEYS[2], ARGV[5])
+redis.call('EXPIRE', KEYS[2], ARGV[6])
 local found = {}
-if ARGV[1] == epoch then
-  local missing = newest - ARGV[2]
-  if missing > 0 and missing <= tonumber(ARGV[3]) then
+if ARGV[2] == epoch then
+  local missing = newest - ARGV[3]
+  if missing > 0 and missing <= tonumber(ARGV[4]) then
     local bytes = 0
-    for _, entry in ipairs(redis.call('XRANGE', KEYS[1], string.format('%.0f', ARGV[2] + 1), '+')) do
+    for _, entry in ipairs(redis.call('XRANGE', KEYS[1], string.format('%.0f', ARGV[3] + 1), '+')) do
       bytes = bytes + #entry[2][2]
-      if bytes > tonumber(ARGV[4]) or #entry[2][2] > tonumber(ARGV[6]) then return {epoch, newest, {}} end
+      if bytes > tonumber(ARGV[5]) or #entry[2][2] > tonumber(ARGV[7]) then return {epoch, newest, {}} end
       table.insert(found, entry[1])
       table.insert(found, entry[2][2])
     end
@@ -91,7 +93,7 @@ pub(super) fn history(topic: Topic, answer: &RespValue) -> Option<History> {
         Some((offset, payload.octets()?.clone()))
     };
     let entries = found.chunks(2).map(entry).collect::<Option<_>>()?;
-    Some(History { topic, newest: Some(newest), entries })
+    Some(History { topic, newest: Some(newest), entries, whole_after: None })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ mod tests;
 use super::advice::{self, Severity};
 use super::parser::{RespError, RespParser};
 use super::value::RespValue;
-use super::{RecoveryLimits, RedisOptions, command, scripts};
+use super::{RecoveryLimits, RedisOptions, command, lineage, scripts, slot};
 use crate::{
     Bytes, Cause, Endpoint, Features, History, Position, Receipt, Session, SessionEvent, Time, Topic,
 };
@@ -33,6 +33,8 @@ const REPLICA: &[u8] = b"READONLY it calls itself a replica";
 /// One connection.
 pub(super) struct RedisSession {
     options: Rc<RedisOptions>,
+    /// The server that this connection is to.
+    here: Endpoint,
     recovery: RecoveryLimits,
     parser: RespParser,
     output: BytesMut,
@@ -41,6 +43,8 @@ pub(super) struct RedisSession {
     /// What the server calls the scripts that publish and that fetch history.
     publish_script: Bytes,
     history_script: Bytes,
+    /// What became of the server's data before it was the primary: see [`lineage`].
+    lineage: String,
     failed: bool,
 }
 
@@ -48,6 +52,7 @@ pub(super) struct RedisSession {
 enum Pending {
     Hello,
     Select,
+    Lineage,
     LoadPublish,
     /// The last answer of the greeting if there is history.
     LoadHistory,
@@ -60,16 +65,18 @@ enum Pending {
 }
 
 impl RedisSession {
-    pub(super) fn new(options: Rc<RedisOptions>, recovery: RecoveryLimits) -> Self {
+    pub(super) fn new(options: Rc<RedisOptions>, here: Endpoint, recovery: RecoveryLimits) -> Self {
         let mut session = Self {
             parser: RespParser::new(options.limits.clone()),
             options,
+            here,
             recovery,
             output: BytesMut::new(),
             pending: VecDeque::new(),
             events: VecDeque::new(),
             publish_script: Bytes::new(),
             history_script: Bytes::new(),
+            lineage: String::new(),
             failed: false,
         };
         session.greet();
@@ -79,20 +86,14 @@ impl RedisSession {
     /// All of the greeting is sent at once: a server that refuses the first command refuses the others.
     fn greet(&mut self) {
         let options = Rc::clone(&self.options);
-        let mut hello: Vec<&[u8]> = vec![b"HELLO", b"3"];
-        if options.user.is_some() || options.password.is_some() {
-            let user = options.user.as_deref().unwrap_or("default");
-            let password = options.password.as_deref().unwrap_or_default();
-            hello.extend([&b"AUTH"[..], user.as_bytes(), password.as_bytes()]);
-        }
-        if !options.client_name.is_empty() {
-            hello.extend([&b"SETNAME"[..], options.client_name.as_bytes()]);
-        }
-        self.command(&hello, Pending::Hello);
+        let RedisOptions { user, password, client_name, .. } = &*options;
+        command::hello(&mut self.output, user.as_deref(), password.as_deref(), client_name);
+        self.pending.push_back(Pending::Hello);
         if options.history.is_some() {
             if options.database != 0 {
                 self.command(&[b"SELECT", options.database.to_string().as_bytes()], Pending::Select);
             }
+            self.command(&[b"INFO", b"replication"], Pending::Lineage);
             self.command(&[b"SCRIPT", b"LOAD", scripts::PUBLISH.as_bytes()], Pending::LoadPublish);
             self.command(&[b"SCRIPT", b"LOAD", scripts::HISTORY.as_bytes()], Pending::LoadHistory);
         }
@@ -197,6 +198,10 @@ impl RedisSession {
             // It takes publications without history, too, but they reach no other server.
             Pending::Hello if is_replica(&value) => self.fail(advice::judge(REPLICA).1),
             Pending::Hello if self.options.history.is_none() => self.events.push_back(SessionEvent::Ready),
+            Pending::Lineage => match value.octets().map(|info| lineage::parse(info)) {
+                Some(lineage) => self.lineage = lineage,
+                None => self.fail(Cause::Violation("INFO that is no text")),
+            },
             Pending::LoadPublish => match value.octets() {
                 Some(name) => self.publish_script = name.clone(),
                 None => self.fail(Cause::Violation(NO_SCRIPT)),
@@ -226,14 +231,13 @@ impl RedisSession {
             self.events.push_back(SessionEvent::Refused { topic, receipt, cause: cause.clone() });
         }
         if severity == Severity::Connection {
-            let moved = moved_to(error, &self.options.endpoint);
-            self.events.extend(moved.map(|node| SessionEvent::Endpoints(vec![node])));
+            self.events.extend(moved_to(error, &self.here).map(SessionEvent::Directed));
             return self.fail(cause);
         }
         match pending {
             Pending::Publish(..) => {}
             Pending::Recover(topic) => {
-                let history = History { topic, newest: None, entries: Vec::new() };
+                let history = History { topic, newest: None, entries: Vec::new(), whole_after: None };
                 self.events.push_back(SessionEvent::History(history));
             }
             // The whole command is refused if the user lacks one channel: each by itself shows which.
@@ -248,6 +252,7 @@ impl RedisSession {
             }
             Pending::Hello
             | Pending::Select
+            | Pending::Lineage
             | Pending::LoadPublish
             | Pending::LoadHistory
             | Pending::Unsubscribe(_)
@@ -310,20 +315,27 @@ impl Session for RedisSession {
         let Some(history) = self.options.history else {
             return self.command(&[verb, channel.as_bytes(), payload], pending);
         };
-        let script = self.publish_script.clone();
+        let (script, lineage) = (self.publish_script.clone(), self.lineage.clone());
         let (stream, epoch) = (self.name("history:", topic), self.name("epoch:", topic));
         let messages = history.messages.to_string();
         let (ttl, epoch_ttl) = (seconds(history.ttl), seconds(history.epoch_ttl.max(history.ttl)));
         let keys = [stream.as_bytes(), epoch.as_bytes()];
-        let arguments =
-            [verb, channel.as_bytes(), payload, messages.as_bytes(), ttl.as_bytes(), epoch_ttl.as_bytes()];
+        let arguments: [&[u8]; 7] = [
+            lineage.as_bytes(),
+            verb,
+            channel.as_bytes(),
+            payload,
+            messages.as_bytes(),
+            ttl.as_bytes(),
+            epoch_ttl.as_bytes(),
+        ];
         let words: Vec<&[u8]> = [&[&b"EVALSHA"[..], &script, b"2"], &keys[..], &arguments[..]].concat();
         self.command(&words, pending);
     }
 
     fn recover(&mut self, topic: &Topic, after: Option<Position>) {
         let Some(history) = self.options.history else { return };
-        let script = self.history_script.clone();
+        let (script, lineage) = (self.history_script.clone(), self.lineage.clone());
         let (stream, epoch) = (self.name("history:", topic), self.name("epoch:", topic));
         let (from_epoch, from_offset) = match after {
             Some(Position { epoch, offset }) => (epoch.to_string(), offset.to_string()),
@@ -333,9 +345,10 @@ impl Session for RedisSession {
         let (messages, bytes) = (messages_max.to_string(), bytes_max.to_string());
         let entry_bytes = self.options.limits.bulk_bytes_max.to_string();
         let ttl = seconds(history.epoch_ttl.max(history.ttl));
-        let arguments = [&stream, &epoch, &from_epoch, &from_offset, &messages, &bytes, &ttl, &entry_bytes];
+        let keys = [&stream, &epoch];
+        let arguments = [&lineage, &from_epoch, &from_offset, &messages, &bytes, &ttl, &entry_bytes];
         let mut words: Vec<&[u8]> = vec![b"EVALSHA", &script, b"2"];
-        words.extend(arguments.iter().map(|argument| argument.as_bytes()));
+        words.extend(keys.iter().chain(&arguments).map(|argument| argument.as_bytes()));
         self.command(&words, Pending::Recover(topic.clone()));
     }
 
@@ -355,15 +368,11 @@ fn is_replica(hello: &RespValue) -> bool {
     pairs.iter().any(|(name, value)| is(name, b"role") && is(value, b"replica"))
 }
 
-/// The node that has the slot, by `MOVED slot host:port`. Without a host it is that of the connection. A client on a Unix socket stays
-/// on its machine.
+/// The node that has the slot, by `MOVED slot host:port`.
 fn moved_to(error: &[u8], here: &Endpoint) -> Option<Endpoint> {
-    let Endpoint::Tcp { host: own, tls, .. } = here else { return None };
     let text = std::str::from_utf8(error.strip_prefix(b"MOVED ")?).ok()?;
     let (host, port) = text.split_once(' ')?.1.rsplit_once(':')?;
-    let host = if host.is_empty() { own.clone() } else { host.to_owned() };
-    let port = port.parse().ok().filter(|port| *port > 0)?;
-    Some(Endpoint::Tcp { host, port, tls: *tls })
+    slot::endpoint(host.as_bytes(), port.parse().ok()?, here)
 }
 
 fn seconds(time: Duration) -> String {
@@ -371,6 +380,6 @@ fn seconds(time: Duration) -> String {
 }
 
 /// What the parser says, as the cause of an end.
-fn fault(error: RespError) -> Cause {
+pub(super) fn fault(error: RespError) -> Cause {
     if error.is_limit() { Cause::Limit(error.as_str()) } else { Cause::Violation(error.as_str()) }
 }

@@ -1,7 +1,7 @@
 //! The URL of a server, with everything that is to be said about it.
 
-use super::{HistoryOptions, RedisOptions};
-use crate::{Endpoint, Security};
+use super::{HistoryOptions, RedisOptions, RedisServers, Sentinels, slot};
+use crate::{Endpoint, Security, ServerList, percent};
 use std::fmt;
 use std::time::Duration;
 
@@ -9,16 +9,18 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RedisUrlError {
-    /// The scheme is none of `redis`, `rediss`, `redis+unix` and `unix`.
+    /// The scheme is none of `redis`, `redis+sentinel`, `redis+cluster`, those with `rediss`, `redis+unix` and `unix`.
     Scheme,
-    /// Servers are to be found by Sentinel or in a cluster, which is not supported.
-    Discovery,
-    /// There is no host, or no path of a socket.
+    /// There is no host, or no path of a socket, or there are more than 64 sentinels or nodes.
     Host,
+    /// No master is named behind the sentinels.
+    Master,
     /// The port is no number up to 65535.
     Port,
-    /// What follows the host is no number of a database.
+    /// What follows the host is no number of a database, or it is one of a cluster, which has none.
     Database,
+    /// The prefix of a cluster's topics has no hash tag.
+    HashTag,
     /// A `%` is not followed by two hexadecimal digits, or they make no UTF-8.
     Percent,
     /// This parameter is not known, or its value is none.
@@ -29,18 +31,20 @@ impl fmt::Display for RedisUrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Scheme => {
-                f.write_str("a URL begins with redis://, rediss:// (TLS), or redis+unix:// and a path")
+                f.write_str("a URL begins with redis://, redis+sentinel:// or redis+cluster://, or with rediss for TLS, or is redis+unix:// and a path")
             }
-            Self::Discovery => {
-                f.write_str("Sentinel and cluster discovery are not supported: name the primary")
+            Self::Host => f.write_str("the URL names no host and no socket, or more than 64"),
+            Self::Master => {
+                f.write_str("the name of the master follows the sentinels, as in redis+sentinel://a,b/mymaster")
             }
-            Self::Host => f.write_str("the URL names no host and no socket"),
             Self::Port => f.write_str("the port is no number from 1 to 65535"),
-            Self::Database => f.write_str("the database is no number"),
+            Self::Database => f.write_str("the database is no number, or that of a cluster, which has none"),
+            Self::HashTag => f.write_str("the prefix needs a hash tag, as in {lws}/: topics are in one slot of the cluster"),
             Self::Percent => f.write_str("a % is not followed by two hexadecimal digits of UTF-8"),
             Self::Parameter(name) => write!(
                 f,
-                "parameter {name}: known are prefix, name, sharded=yes, history (messages) and history-ttl (seconds)"
+                "parameter {name}: known are prefix, name, sharded=yes, history (messages), history-ttl (seconds) and, for \
+                 sentinels, sentinel-user and sentinel-password"
             ),
         }
     }
@@ -52,6 +56,12 @@ impl RedisOptions {
     /// Reads `redis://[[user]:password@]host[:port][/database][?parameters]`, `rediss://` with TLS, or
     /// `redis+unix://[[user]:password@]/path`. Parameters are `prefix`, `name`, `sharded=yes`, `history` (messages of each topic) and
     /// `history-ttl` (seconds).
+    ///
+    /// `redis+sentinel://[[user]:password@]host[:port][,host[:port]...]/master[/database][?parameters]` asks sentinels, with port 26379 by
+    /// default, for the master of a name; user and password are those of the master, and the sentinels' own are the parameters
+    /// `sentinel-user` and `sentinel-password`. `redis+cluster://[[user]:password@]host[:port][,host[:port]...]` asks nodes of a cluster,
+    /// with port 6379 by default, for the one that has the slot of the topics; channels are sharded, and the prefix is `{lws}/` unless the
+    /// parameter says another one with a hash tag. With `rediss+sentinel://` and `rediss+cluster://` all connections have TLS.
     ///
     /// # Errors
     /// It is no such URL.
@@ -70,23 +80,43 @@ impl RedisOptions {
         let authority_end = rest.find('/').unwrap_or(rest.len());
         let (authority, path) = rest.split_at(authority_end);
         let (credentials, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-        let mut options = match scheme {
-            "redis" => Self::new(tcp(host, Security::Plain)?),
-            "rediss" => Self::new(tcp(host, Security::Tls)?),
-            "redis+unix" | "unix" if host.is_empty() && path.len() > 1 => {
-                Self::new(Endpoint::Unix(decoded(path)?.into()))
+        let (kind, tls) = match scheme.strip_prefix("rediss") {
+            Some(kind) if kind != "+unix" => (kind, Security::Tls),
+            _ => (scheme.strip_prefix("redis").unwrap_or(scheme), Security::Plain),
+        };
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let mut options = match kind {
+            "" => Self { database: database(path)?, ..Self::new(tcp(host, 6379, tls)?) },
+            "+unix" | "unix" if host.is_empty() && !path.is_empty() => {
+                Self::new(Endpoint::Unix(format!("/{}", decoded(path)?).into()))
             }
-            "redis+unix" | "unix" => return Err(RedisUrlError::Host),
-            "redis+sentinel" | "redis-sentinel" | "redis+cluster" | "redis-cluster" => {
-                return Err(RedisUrlError::Discovery);
+            "+unix" | "unix" => return Err(RedisUrlError::Host),
+            "+sentinel" => {
+                let (master, number) = path.split_once('/').unwrap_or((path, ""));
+                let sentinels = Sentinels {
+                    endpoints: list(host, 26379, tls)?,
+                    master: decoded(master)?,
+                    user: None,
+                    password: None,
+                };
+                if master.is_empty() {
+                    return Err(RedisUrlError::Master);
+                }
+                Self { database: database(number)?, ..Self::at(RedisServers::Sentinel(sentinels)) }
             }
+            "+cluster" if !path.is_empty() => return Err(RedisUrlError::Database),
+            "+cluster" => Self {
+                prefix: "{lws}/".to_owned(),
+                sharded: true,
+                ..Self::at(RedisServers::Cluster(list(host, 6379, tls)?))
+            },
             _ => return Err(RedisUrlError::Scheme),
         };
         options.credentials(credentials)?;
-        if scheme.starts_with("redis") && !scheme.ends_with("unix") && path.len() > 1 {
-            options.database = path[1..].parse().map_err(|_| RedisUrlError::Database)?;
-        }
         parameters.split('&').filter(|it| !it.is_empty()).try_for_each(|it| options.parameter(it))?;
+        if matches!(options.servers, RedisServers::Cluster(_)) && slot::hash_tag(&options.prefix).is_none() {
+            return Err(RedisUrlError::HashTag);
+        }
         Ok(options)
     }
 
@@ -102,6 +132,11 @@ impl RedisOptions {
         let (name, value) = parameter.split_once('=').ok_or_else(wrong)?;
         let value = decoded(value)?;
         match name {
+            "sentinel-user" | "sentinel-password" => {
+                let RedisServers::Sentinel(sentinels) = &mut self.servers else { return Err(wrong()) };
+                let part = if name.ends_with("user") { &mut sentinels.user } else { &mut sentinels.password };
+                *part = Some(value);
+            }
             "prefix" if !value.contains(char::is_control) && value.len() <= 256 => self.prefix = value,
             "name" if value.bytes().all(|octet| octet.is_ascii_graphic()) => self.client_name = value,
             "sharded" if value == "yes" => self.sharded = true,
@@ -119,8 +154,20 @@ impl RedisOptions {
     }
 }
 
+/// The number of a database. Without one it is 0.
+fn database(text: &str) -> Result<u16, RedisUrlError> {
+    if text.is_empty() { Ok(0) } else { text.parse().map_err(|_| RedisUrlError::Database) }
+}
+
+/// One or more of `host[:port]`, with commas between them.
+fn list(authority: &str, port: u16, tls: Security) -> Result<ServerList, RedisUrlError> {
+    let endpoints =
+        authority.split(',').map(|authority| tcp(authority, port, tls)).collect::<Result<_, _>>()?;
+    ServerList::new(endpoints).map_err(|_| RedisUrlError::Host)
+}
+
 /// `host[:port]`, where the host may be an address of IPv6 in brackets.
-fn tcp(authority: &str, tls: Security) -> Result<Endpoint, RedisUrlError> {
+fn tcp(authority: &str, default_port: u16, tls: Security) -> Result<Endpoint, RedisUrlError> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (host, rest) = rest.split_once(']').ok_or(RedisUrlError::Host)?;
@@ -135,7 +182,7 @@ fn tcp(authority: &str, tls: Security) -> Result<Endpoint, RedisUrlError> {
         return Err(RedisUrlError::Host);
     }
     let port = match port {
-        None => 6379,
+        None => default_port,
         Some(digits) if digits.bytes().all(|octet| octet.is_ascii_digit()) => {
             digits.parse().ok().filter(|port| *port > 0).ok_or(RedisUrlError::Port)?
         }
@@ -146,20 +193,7 @@ fn tcp(authority: &str, tls: Security) -> Result<Endpoint, RedisUrlError> {
 
 /// A text without its percent encoding.
 fn decoded(text: &str) -> Result<String, RedisUrlError> {
-    let mut octets = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        rest = after;
-        if first != b'%' {
-            octets.push(first);
-            continue;
-        }
-        let digit = |at: usize| after.get(at).and_then(|digit| char::from(*digit).to_digit(16));
-        let (Some(high), Some(low)) = (digit(0), digit(1)) else { return Err(RedisUrlError::Percent) };
-        octets.push((high * 16 + low) as u8);
-        rest = after.get(2..).unwrap_or_default();
-    }
-    String::from_utf8(octets).map_err(|_| RedisUrlError::Percent)
+    percent::decode(text).ok_or(RedisUrlError::Percent)
 }
 
 #[cfg(test)]
@@ -179,7 +213,7 @@ mod tests {
             ("unix://:p@/a%20b", Endpoint::Unix("/a b".into()), None, Some("p"), 0),
         ] {
             let options = RedisOptions::from_url(url).expect(url);
-            assert_eq!(options.endpoint, endpoint, "{url}");
+            assert_eq!(options.servers, RedisServers::One(endpoint), "{url}");
             let found = (options.user.as_deref(), options.password.as_deref(), options.database);
             assert_eq!(found, (user, password, database), "{url}");
         }
@@ -193,13 +227,63 @@ mod tests {
     }
 
     #[test]
+    fn sentinels_and_nodes_are_named_with_commas() {
+        let list = |names: &[(&str, u16)], tls| {
+            let at = |(host, port): &(&str, u16)| Endpoint::Tcp { host: (*host).into(), port: *port, tls };
+            ServerList::new(names.iter().map(at).collect()).expect("some")
+        };
+        let sentinels = |endpoints, user: Option<&str>, password: Option<&str>| {
+            let (user, password) = (user.map(str::to_owned), password.map(str::to_owned));
+            RedisServers::Sentinel(Sentinels { endpoints, master: "main".into(), user, password })
+        };
+        for (url, servers, password, database) in [
+            (
+                "redis+sentinel://:p@a,b:1,[::1]:2/main/3?sentinel-user=u&sentinel-password=%26",
+                sentinels(list(&[("a", 26379), ("b", 1), ("::1", 2)], Security::Plain), Some("u"), Some("&")),
+                Some("p"),
+                3,
+            ),
+            (
+                "rediss+sentinel://a/main",
+                sentinels(list(&[("a", 26379)], Security::Tls), None, None),
+                None,
+                0,
+            ),
+            (
+                "redis+cluster://:p@a,b:1",
+                RedisServers::Cluster(list(&[("a", 6379), ("b", 1)], Security::Plain)),
+                Some("p"),
+                0,
+            ),
+        ] {
+            let options = RedisOptions::from_url(url).expect(url);
+            assert_eq!(options.servers, servers, "{url}");
+            assert_eq!((options.password.as_deref(), options.database), (password, database), "{url}");
+            assert!(!format!("{options:?}").contains('&'), "no password is shown: {options:?}");
+        }
+        for (url, prefix) in [("redis+cluster://a", "{lws}/"), ("redis+cluster://a?prefix=x{y}", "x{y}")] {
+            let options = RedisOptions::from_url(url).expect(url);
+            assert_eq!((options.prefix.as_str(), options.sharded), (prefix, true), "{url}");
+        }
+    }
+
+    #[test]
     fn what_is_no_url_says_why() {
-        use RedisUrlError::{Database, Discovery, Host, Percent, Port, Scheme};
+        use RedisUrlError::{Database, HashTag, Host, Master, Percent, Port, Scheme};
         let parameter = |text: &str| RedisUrlError::Parameter(text.into());
         for (url, expected) in [
             ("localhost:6379", Scheme),
             ("http://h", Scheme),
-            ("redis+sentinel://h/primary", Discovery),
+            ("redis-sentinel://h/main", Scheme),
+            ("rediss+unix:///h", Scheme),
+            ("redis+sentinel://h", Master),
+            ("redis+sentinel://h/", Master),
+            ("redis+sentinel:///main", Host),
+            ("redis+sentinel://h,/main", Host),
+            ("redis+sentinel://h/main/x", Database),
+            ("redis+cluster://h/1", Database),
+            ("redis+cluster://h?prefix=x", HashTag),
+            ("redis+cluster://h?sentinel-user=x", parameter("sentinel-user=x")),
             ("redis://", Host),
             ("redis://:p@", Host),
             ("redis+unix://h/x", Host),

@@ -3,6 +3,7 @@
 //! Decides what to subscribe to and when, which messages are delivered, and where a gap is. Knows no connection and no session:
 //! what it wants of them it puts into an [`Outbox`].
 
+mod place;
 mod recovery;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ mod tests;
 use crate::options::{Limits, Options};
 use crate::session::History;
 use crate::{Bytes, Cause, Event, Position, Time, Topic};
+pub(crate) use place::Place;
 use recovery::Recovery;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -342,37 +344,31 @@ impl Subscriptions {
     }
 
     /// A message has come.
-    pub(crate) fn message(
-        &mut self,
-        topic: &Topic,
-        payload: Bytes,
-        position: Option<Position>,
-        out: &mut Outbox,
-    ) {
+    pub(crate) fn message(&mut self, topic: &Topic, payload: Bytes, place: Option<Place>, out: &mut Outbox) {
         let Some(upstream) = self.topics.get_mut(topic) else { return };
         match &mut upstream.phase {
             Phase::Queued(_) | Phase::Asked => {}
-            Phase::Recovering(_) => self.hold(topic, payload, position),
-            Phase::Live => match (position, upstream.position) {
+            Phase::Recovering(_) => self.hold(topic, payload, place),
+            Phase::Live => match (place, upstream.position) {
                 // "drop <= last", and a message that is not the next one shows that some before it were lost.
-                (Some(new), Some(last)) if new.epoch == last.epoch && new.offset <= last.offset => {}
-                (Some(new), Some(last)) if new.epoch == last.epoch && new.offset > last.offset + 1 => {
+                (Some(new), Some(last)) if new.is_known(last) => {}
+                (Some(new), Some(last)) if new.position.epoch == last.epoch && !new.follows(last) => {
                     self.recover(topic, out);
-                    self.hold(topic, payload, position);
+                    self.hold(topic, payload, place);
                 }
-                _ => upstream.deliver(topic, payload, position, out),
+                _ => upstream.deliver(topic, payload, place, out),
             },
         }
     }
 
     /// Keeps a message until history is there.
-    fn hold(&mut self, topic: &Topic, payload: Bytes, position: Option<Position>) {
+    fn hold(&mut self, topic: &Topic, payload: Bytes, place: Option<Place>) {
         let Some(Upstream { phase: Phase::Recovering(recovery), .. }) = self.topics.get_mut(topic) else {
             return;
         };
         let before = recovery.bytes();
         let bytes_left = self.limits.recovery_bytes_max - (self.held_bytes - before);
-        recovery.hold(payload, position, self.limits.recovery_messages_max, bytes_left);
+        recovery.hold(payload, place, self.limits.recovery_messages_max, bytes_left);
         self.held_bytes = self.held_bytes - before + recovery.bytes();
         debug_assert!(self.held_bytes <= self.limits.recovery_bytes_max);
     }
@@ -401,12 +397,15 @@ impl Subscriptions {
         }
         if let (Some(from), Some(newest)) = (upstream.position, history.newest) {
             for (offset, payload) in history.entries.into_iter().filter(|(offset, _)| *offset > from.offset) {
-                upstream.deliver(topic, payload, Some(Position { epoch: newest.epoch, offset }), out);
+                // The history is whole: there is none between one entry and the next.
+                let place =
+                    Place { position: Position { epoch: newest.epoch, offset }, previous: from.offset };
+                upstream.deliver(topic, payload, Some(place), out);
             }
         }
         let newest_held = recovery.newest();
-        for (position, payload) in *recovery {
-            upstream.deliver(topic, payload, position, out);
+        for (place, payload) in *recovery {
+            upstream.deliver(topic, payload, place, out);
         }
         upstream.advance(history.newest);
         upstream.advance(newest_held);
@@ -440,16 +439,17 @@ impl Upstream {
     }
 
     /// Delivers a message unless it was delivered before; a gap where one is before it.
-    fn deliver(&mut self, topic: &Topic, payload: Bytes, position: Option<Position>, out: &mut Outbox) {
-        if let (Some(new), Some(last)) = (position, self.position) {
-            if new.epoch == last.epoch && new.offset <= last.offset {
+    fn deliver(&mut self, topic: &Topic, payload: Bytes, place: Option<Place>, out: &mut Outbox) {
+        if let (Some(new), Some(last)) = (place, self.position) {
+            if new.is_known(last) {
                 return;
             }
             // The stream of another epoch begins anew: what was at the end of the one before is not known.
-            if new.epoch != last.epoch || new.offset != last.offset + 1 {
+            if !new.follows(last) {
                 self.gap(topic, out);
             }
         }
+        let position = place.map(|place| place.position);
         self.position = position.or(self.position);
         self.is_fresh = true;
         if self.is_wanted() {

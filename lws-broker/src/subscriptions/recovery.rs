@@ -1,16 +1,17 @@
 //! What waits while history is fetched, and whether that history is whole.
 
+use super::Place;
 use crate::session::History;
 use crate::{Bytes, Position};
 use std::collections::{VecDeque, vec_deque};
 
 /// Octets that a message takes that waits, beside its payload.
-pub(super) const ENTRY_BYTES: usize = size_of::<(Option<Position>, Bytes)>();
+pub(super) const ENTRY_BYTES: usize = size_of::<(Option<Place>, Bytes)>();
 
 /// Messages that have come live, behind those that history is asked for.
 #[derive(Debug, Default)]
 pub(super) struct Recovery {
-    held: VecDeque<(Option<Position>, Bytes)>,
+    held: VecDeque<(Option<Place>, Bytes)>,
     bytes: usize,
     overflowed: bool,
     newest: Option<Position>,
@@ -42,18 +43,18 @@ impl Recovery {
     pub(super) fn hold(
         &mut self,
         payload: Bytes,
-        position: Option<Position>,
+        place: Option<Place>,
         messages_max: usize,
         bytes_max: usize,
     ) {
-        self.newest = position.or(self.newest);
+        self.newest = place.map(|place| place.position).or(self.newest);
         let bytes = self.bytes + payload.len() + ENTRY_BYTES;
         if self.held.len() >= messages_max || bytes > bytes_max {
             self.overflow();
             return;
         }
         self.bytes = bytes;
-        self.held.push_back((position, payload));
+        self.held.push_back((place, payload));
     }
 
     /// Something was lost among the messages that wait: those before it are given up, so that one gap at the front covers all.
@@ -75,7 +76,7 @@ impl Recovery {
 }
 
 impl IntoIterator for Recovery {
-    type Item = (Option<Position>, Bytes);
+    type Item = (Option<Place>, Bytes);
     type IntoIter = vec_deque::IntoIter<Self::Item>;
 
     fn into_iter(self) -> Self::IntoIter {
@@ -86,6 +87,9 @@ impl IntoIterator for Recovery {
 /// Whether a history holds every message from a position to the newest one: of the same epoch, and without a hole.
 pub(super) fn is_complete(from: Option<Position>, history: &History) -> bool {
     let (Some(from), Some(newest)) = (from, history.newest) else { return false };
+    if let Some(whole_after) = history.whole_after {
+        return from.epoch == newest.epoch && (whole_after..=newest.offset).contains(&from.offset);
+    }
     let mut last = from.offset;
     let whole = history.entries.iter().filter(|(offset, _)| *offset > from.offset).all(|(offset, _)| {
         let follows = last.checked_add(1) == Some(*offset);

@@ -36,13 +36,28 @@ impl Fixture {
 
     fn message(&mut self, name: &str, position: Option<(u64, u64)>) {
         let position = position.map(|(epoch, offset)| Position { epoch, offset });
-        self.subscriptions.message(&topic(name), Bytes::from("x"), position, &mut self.out);
+        self.subscriptions.message(&topic(name), Bytes::from("x"), position.map(Place::dense), &mut self.out);
+    }
+
+    /// A message of epoch 7 and of a stream that topics share.
+    fn linked(&mut self, offset: u64, previous: u64) {
+        let place = Place { position: Position { epoch: 7, offset }, previous };
+        self.subscriptions.message(&topic("a"), Bytes::from("x"), Some(place), &mut self.out);
+    }
+
+    /// The history of such a stream.
+    fn linked_history(&mut self, newest: (u64, u64), offsets: &[u64], whole_after: Option<u64>) {
+        let entries = offsets.iter().map(|offset| (*offset, Bytes::from("x"))).collect();
+        let newest = Some(Position { epoch: newest.0, offset: newest.1 });
+        let history = History { topic: topic("a"), newest, entries, whole_after };
+        self.subscriptions.history(history, &mut self.out);
     }
 
     fn history(&mut self, name: &str, newest: (u64, u64), offsets: &[u64]) {
         let entries = offsets.iter().map(|offset| (*offset, Bytes::from("x"))).collect();
         let newest = Some(Position { epoch: newest.0, offset: newest.1 });
-        self.subscriptions.history(History { topic: topic(name), newest, entries }, &mut self.out);
+        let history = History { topic: topic(name), newest, entries, whole_after: None };
+        self.subscriptions.history(history, &mut self.out);
     }
 
     /// The events in short: `S`ubscribed, `G`ap, `R`efused, `M`essage with its offset.
@@ -253,5 +268,52 @@ fn at_the_limits_live_messages_wait_and_past_them_is_a_gap() {
         assert_eq!(it.events(), expected, "{limits:?}");
         it.message("a", Some((7, 4)));
         assert_eq!(it.events(), "M4", "it goes on without another gap");
+    }
+}
+
+#[test]
+fn offsets_with_holes_follow_each_other_where_the_broker_says_so() {
+    let mut it = Fixture::new(Limits::default(), true);
+    it.subscribe("a");
+    it.confirm();
+    it.linked_history((7, 20), &[], Some(20));
+    assert_eq!(it.events(), "S");
+    // The first of the topic, one behind it, one that has come before, and one that follows what was forgotten.
+    for (offset, previous) in [(25, 0), (31, 25), (31, 25), (40, 0)] {
+        it.linked(offset, previous);
+    }
+    assert_eq!(it.events(), "M25 M31 M40");
+    // What shows that another one was lost waits for history.
+    it.linked(50, 45);
+    assert_eq!((it.events().as_str(), it.out.recoveries.len()), ("", 2), "one more than at the beginning");
+    it.linked_history((7, 50), &[45, 50], Some(40));
+    it.linked(60, 50);
+    assert_eq!(it.events(), "M45 M50 M60");
+}
+
+#[test]
+fn a_history_with_holes_is_whole_if_the_broker_says_from_where_on() {
+    for (newest, offsets, whole_after, expected) in [
+        ((7, 30), &[25, 30][..], Some(20), "S M25 M30"),
+        ((7, 20), &[], Some(20), "S"),
+        ((7, 30), &[25, 30], Some(10), "S M25 M30"),
+        ((7, 30), &[25, 30], Some(21), "G S"),
+        ((7, 30), &[25, 30], None, "G S"),
+        ((8, 30), &[25, 30], Some(0), "G S"),
+        // The end of the stream was lost.
+        ((7, 19), &[], Some(0), "G S"),
+    ] {
+        let mut it = Fixture::new(Limits::default(), true);
+        it.subscribe("a");
+        it.confirm();
+        it.linked_history((7, 20), &[], Some(20));
+        it.events();
+        it.subscriptions.connection_lost();
+        it.confirm();
+        assert_eq!(it.out.recoveries.pop(), Some((topic("a"), Some(Position { epoch: 7, offset: 20 }))));
+        it.linked_history(newest, offsets, whole_after);
+        assert_eq!(it.events(), expected, "{newest:?} {offsets:?} {whole_after:?}");
+        let Position { epoch, offset } = it.subscriptions.topics[&topic("a")].position.expect("one");
+        assert_eq!((epoch, offset), newest);
     }
 }

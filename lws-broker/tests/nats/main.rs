@@ -6,6 +6,7 @@
 #![cfg(unix)]
 
 mod carrier;
+mod jetstream;
 mod process;
 mod server;
 

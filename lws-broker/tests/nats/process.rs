@@ -25,6 +25,8 @@ pub(crate) struct Process {
     pub(crate) stalled: bool,
     pub(crate) subscribers: BTreeMap<Topic, Subscriber>,
     pub(crate) published: u64,
+    /// The oracle judges by offsets, not by the publishers' numbers: of a stream with one topic.
+    pub(crate) judges_offsets: bool,
     pub(crate) downs: Vec<Cause>,
     pub(crate) refused: Vec<(Topic, Option<Receipt>, String)>,
     begin: Instant,
@@ -90,6 +92,7 @@ impl Process {
             stalled: false,
             subscribers: BTreeMap::new(),
             published: 0,
+            judges_offsets: false,
             downs: Vec::new(),
             refused: Vec::new(),
             begin: Instant::now(),
@@ -115,6 +118,12 @@ impl Process {
         let receipt = self.remote.publish(self.now(), topic, Bytes::from(payload))?;
         self.published += 1;
         Ok(receipt)
+    }
+
+    /// Its connection is cut, and it does not notice anything else until it runs again.
+    pub(crate) fn cut(&mut self) {
+        self.carrier = None;
+        self.remote.closed(self.now(), "");
     }
 
     /// Does what can be done without waiting. Gives whether anything was done.
@@ -204,7 +213,7 @@ impl Process {
                 let subscriber = self.subscribers.get_mut(&topic).expect("it was asked for");
                 subscriber.oracle.gap();
             }
-            Event::Message { topic, payload, .. } => {
+            Event::Message { topic, payload, position } => {
                 let text = String::from_utf8(payload.to_vec()).expect("text");
                 let mut words = text.split(' ').map(|word| word.parse::<u64>());
                 let (Some(Ok(publisher)), Some(Ok(number))) = (words.next(), words.next()) else {
@@ -213,7 +222,11 @@ impl Process {
                 let subscriber = self.subscribers.get_mut(&topic).expect("it was asked for");
                 subscriber.last.insert(publisher, number);
                 subscriber.received.push((publisher, number));
-                if let Err(wrong) = subscriber.oracle.message(publisher, number) {
+                let judged = match position {
+                    Some(position) if self.judges_offsets => (position.epoch, position.offset),
+                    _ => (publisher, number),
+                };
+                if let Err(wrong) = subscriber.oracle.message(judged.0, judged.1) {
                     panic!("process {} in {topic}: {wrong}, {:?}", self.number, self.downs);
                 }
             }

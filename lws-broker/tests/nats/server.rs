@@ -76,6 +76,11 @@ impl Server {
         assert_eq!(&first, b"INFO ");
     }
 
+    /// Removes a folder of the server that has ended.
+    pub(crate) fn lose(&self, name: &str) {
+        fs::remove_dir_all(self.folder.join(name)).expect("a folder");
+    }
+
     /// Ends it at once.
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {

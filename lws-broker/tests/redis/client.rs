@@ -33,10 +33,14 @@ pub(crate) fn plain(server: &RedisServer) -> RedisOptions {
     RedisOptions::new(Endpoint::Unix(server.socket()))
 }
 
+/// A port of the loopback address.
+pub(crate) fn at(port: u16) -> Endpoint {
+    Endpoint::Tcp { host: "127.0.0.1".into(), port, tls: Security::Plain }
+}
+
 pub(crate) fn with_history(server: &RedisServer) -> RedisOptions {
     let history = HistoryOptions { messages: 20_000, ..HistoryOptions::default() };
-    let endpoint = Endpoint::Tcp { host: "127.0.0.1".into(), port: server.port(), tls: Security::Plain };
-    RedisOptions { history: Some(history), ..RedisOptions::new(endpoint) }
+    RedisOptions { history: Some(history), ..RedisOptions::new(at(server.port())) }
 }
 
 enum Socket {

@@ -7,5 +7,6 @@ mod client;
 mod cluster;
 mod failures;
 mod refusals;
+mod sentinel;
 mod server;
 mod topics;

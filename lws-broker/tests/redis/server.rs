@@ -21,6 +21,15 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 impl RedisServer {
     /// `None` if there is no such program.
     pub(crate) fn start(arguments: &[&str]) -> Option<Self> {
+        Self::start_with(arguments, "")
+    }
+
+    /// A sentinel, with these lines in its configuration.
+    pub(crate) fn start_sentinel(lines: &str) -> Option<Self> {
+        Self::start_with(&["--sentinel"], lines)
+    }
+
+    fn start_with(arguments: &[&str], lines: &str) -> Option<Self> {
         let found = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
         if found.is_err() {
             let required = std::env::var_os("LWS_BROKERS").is_some_and(|it| it == "required");
@@ -33,6 +42,9 @@ impl RedisServer {
         fs::create_dir_all(&folder).expect("a folder");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
         let arguments = arguments.iter().map(ToString::to_string).collect();
+        // A sentinel writes into it.
+        let configuration = folder.join("redis.conf");
+        fs::write(&configuration, lines).expect("a configuration");
         let mut server = Self { folder, port, arguments, child: None };
         server.run();
         Some(server)
@@ -64,6 +76,7 @@ impl RedisServer {
 
     fn spawn(&self) -> Child {
         let child = Command::new("redis-server")
+            .arg(self.folder.join("redis.conf"))
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""])
             .args(["--unixsocket", &self.socket().display().to_string()])
             .args(["--dir", &self.folder.display().to_string()])
@@ -88,12 +101,17 @@ impl RedisServer {
 
     /// What the server answers to a command of an operator, in RESP2.
     pub(crate) fn ask(&self, command: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("a connection");
-        stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
-        stream.write_all(format!("{command}\r\n").as_bytes()).expect("a command");
+        self.try_ask(command).expect("an answer")
+    }
+
+    /// Such an answer, of a server that may end the connection meanwhile.
+    pub(crate) fn try_ask(&self, command: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(format!("{command}\r\n").as_bytes())?;
         let mut answer = [0; 4_096];
-        let len = stream.read(&mut answer).expect("an answer");
-        String::from_utf8_lossy(&answer[..len]).into_owned()
+        let len = stream.read(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer[..len]).into_owned())
     }
 }
 

@@ -15,6 +15,8 @@ struct Played {
     events: VecDeque<SessionEvent>,
     asked: Vec<String>,
     is_full: bool,
+    /// Other servers that may do better.
+    others: u32,
 }
 
 #[derive(Clone, Default)]
@@ -28,6 +30,13 @@ impl Protocol for Play {
     fn session(&mut self, _now: Time) -> Box<dyn Session> {
         self.0.borrow_mut().asked.push("session".into());
         Box::new(self.clone())
+    }
+
+    fn attempt_failed(&mut self) -> bool {
+        let mut played = self.0.borrow_mut();
+        let left = played.others.checked_sub(1);
+        played.others = left.unwrap_or(0);
+        left.is_some()
     }
 }
 
@@ -104,6 +113,46 @@ fn down(remote: &mut Remote) -> (Cause, Time) {
         Some(Event::Down { cause, retry_at }) => (cause, retry_at),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_connection_that_is_over_is_followed_by_another_one_within_the_same_deadline() {
+    let play = Play::default();
+    let mut remote = Remote::new(at(0), Options::default(), Box::new(play.clone()), 1);
+    remote.poll_transport();
+    remote.connected(at(1_000));
+    report(&mut remote, &play, at(2_000), SessionEvent::Over);
+    assert_eq!(remote.poll_transport(), Some(TransportRequest::Close));
+    assert!(matches!(remote.poll_transport(), Some(TransportRequest::Connect(_))));
+    assert_eq!((remote.poll(), remote.next_timeout()), (None, Some(at(10_000))));
+    remote.connected(at(3_000));
+    // One that leads on and on is given up.
+    report(&mut remote, &play, at(3_000), SessionEvent::Over);
+    assert_eq!(remote.poll_transport(), Some(TransportRequest::Close));
+    assert!(matches!(down(&mut remote), (Cause::Violation(_), retry_at) if retry_at > at(3_000)));
+    assert_eq!(remote.poll_transport(), None);
+    remote.handle_timeout(remote.next_timeout().expect("the next try"));
+    remote.connected(at(20_000));
+    report(&mut remote, &play, at(20_000), SessionEvent::Ready);
+    assert_eq!(remote.poll(), Some(Event::Up));
+    report(&mut remote, &play, at(20_000), SessionEvent::Over);
+    assert!(matches!(down(&mut remote), (Cause::Violation(_), _)));
+}
+
+#[test]
+fn another_server_is_tried_at_once_where_the_protocol_says_so() {
+    let play = Play::default();
+    play.0.borrow_mut().others = 2;
+    let mut remote = Remote::new(at(0), Options::default(), Box::new(play.clone()), 1);
+    for at_once in [true, true, false] {
+        assert!(matches!(remote.poll_transport(), Some(TransportRequest::Connect(_))));
+        remote.connect_failed(at(5), "refused");
+        let (_, retry_at) = down(&mut remote);
+        assert_eq!(retry_at == at(5), at_once, "{retry_at:?}");
+        assert_eq!(remote.next_timeout(), Some(retry_at));
+        remote.handle_timeout(at(5));
+    }
+    assert_eq!(remote.poll_transport(), None);
 }
 
 #[test]

@@ -30,17 +30,22 @@ fn run(mode: Mode) {
 
 #[test]
 fn at_most_once_with_a_gap_for_each_hole() {
-    run(Mode { history: false, echo: true });
+    run(Mode { history: false, echo: true, linked: false });
 }
 
 #[test]
 fn at_most_once_from_a_broker_that_does_not_send_publications_back() {
-    run(Mode { history: false, echo: false });
+    run(Mode { history: false, echo: false, linked: false });
 }
 
 #[test]
 fn recovered_from_history_without_repeats() {
-    run(Mode { history: true, echo: true });
+    run(Mode { history: true, echo: true, linked: false });
+}
+
+#[test]
+fn recovered_from_a_stream_that_topics_share() {
+    run(Mode { history: true, echo: true, linked: true });
 }
 
 #[test]
@@ -50,18 +55,20 @@ fn history_makes_gaps_rare() {
         world.lose_streams = false;
         world.run().map(|()| world.gaps())
     };
-    let without = gaps(Mode { history: false, echo: true });
-    let with = gaps(Mode { history: true, echo: true });
-    assert!(
-        matches!((&without, &with), (Ok(without), Ok(with)) if with * 4 < *without),
-        "{with:?} {without:?}"
-    );
+    let without = gaps(Mode { history: false, echo: true, linked: false });
+    for linked in [false, true] {
+        let with = gaps(Mode { history: true, echo: true, linked });
+        assert!(
+            matches!((&without, &with), (Ok(without), Ok(with)) if with * 4 < *without),
+            "{linked}: {with:?} {without:?}"
+        );
+    }
 }
 
 #[test]
 fn one_seed_is_one_run() {
     let outcome = |seed| {
-        let mut world = World::new(Mode { history: true, echo: true }, seed);
+        let mut world = World::new(Mode { history: true, echo: true, linked: false }, seed);
         (world.run(), world.messages(), world.gaps())
     };
     assert_eq!(outcome(11), outcome(11));

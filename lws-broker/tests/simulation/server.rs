@@ -18,6 +18,8 @@ struct Stream {
     offset: u64,
     /// The last messages only: what is older is lost.
     entries: Vec<(u64, String)>,
+    /// The offset of the newest one that was lost.
+    forgotten: u64,
     /// Messages of all epochs, in all and by publisher.
     total: u64,
     by_publisher: BTreeMap<u64, u64>,
@@ -28,6 +30,8 @@ pub(crate) struct Server {
     streams: BTreeMap<String, Stream>,
     pub(crate) pipes: BTreeMap<u64, Pipe>,
     epochs: u64,
+    /// The last offset of the stream that topics share.
+    shared_offset: u64,
     /// Octets that may wait for one process before it is cut off, as real brokers do.
     output_max: usize,
 }
@@ -36,7 +40,14 @@ const HISTORY_MAX: usize = 12;
 
 impl Server {
     pub(crate) fn new(mode: Mode) -> Self {
-        Self { mode, streams: BTreeMap::new(), pipes: BTreeMap::new(), epochs: 0, output_max: 4_000 }
+        Self {
+            mode,
+            streams: BTreeMap::new(),
+            pipes: BTreeMap::new(),
+            epochs: 0,
+            shared_offset: 0,
+            output_max: 4_000,
+        }
     }
 
     /// The last numbers of the topic, as the oracle of one process counts them.
@@ -53,7 +64,7 @@ impl Server {
         self.pipes.clear();
         if lose_streams {
             for stream in self.streams.values_mut() {
-                (stream.epoch, stream.offset) = (0, 0);
+                (stream.epoch, stream.offset, stream.forgotten) = (0, 0, 0);
                 stream.entries.clear();
             }
         }
@@ -105,7 +116,8 @@ impl Server {
                 let entries = stream.entries.iter().filter(|(at, _)| epoch == stream.epoch && *at > offset);
                 let entries: String =
                     entries.map(|(offset, payload)| format!(" {offset}={payload}")).collect();
-                let answer = format!("HISTORY {topic} {} {}{entries}", stream.epoch, stream.offset);
+                let Stream { epoch, offset, forgotten, .. } = stream;
+                let answer = format!("HISTORY {topic} {epoch} {offset} {forgotten}{entries}");
                 self.answer(process, &answer);
             }
             _ => panic!("{line}"),
@@ -123,8 +135,11 @@ impl Server {
 
     pub(crate) fn publish(&mut self, process: u64, topic: &str, payload: &str) {
         let mode = self.mode;
+        self.shared_offset += 1;
+        let shared_offset = self.shared_offset;
         let stream = self.stream(topic);
-        stream.offset += 1;
+        let previous = stream.offset;
+        stream.offset = if mode.linked { shared_offset } else { previous + 1 };
         stream.total += 1;
         let own = stream.by_publisher.entry(process).or_default();
         *own += 1;
@@ -136,9 +151,10 @@ impl Server {
         };
         stream.entries.push((stream.offset, marked.clone()));
         let excess = stream.entries.len().saturating_sub(HISTORY_MAX);
-        stream.entries.drain(..excess);
+        stream.forgotten =
+            stream.entries.drain(..excess).next_back().map_or(stream.forgotten, |(offset, _)| offset);
         let (epoch, offset) = if mode.history { (stream.epoch, stream.offset) } else { (0, 0) };
-        let line = format!("MESSAGE {topic} {epoch} {offset} {marked}");
+        let line = format!("MESSAGE {topic} {epoch} {offset} {previous} {marked}");
         let concerned: Vec<_> = self.pipes.iter().filter(|(_, pipe)| pipe.topics.contains(topic)).collect();
         let concerned: Vec<_> = concerned.into_iter().map(|(of, _)| *of).collect();
         for of in concerned {

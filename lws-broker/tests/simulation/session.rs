@@ -32,7 +32,7 @@ struct SimSession {
 }
 
 /// A line of the broker as an event.
-fn event(line: &str) -> Option<SessionEvent> {
+fn event(line: &str, linked: bool) -> Option<SessionEvent> {
     let mut words = line.split(' ');
     let kind = words.next()?;
     if kind == "READY" {
@@ -48,21 +48,23 @@ fn event(line: &str) -> Option<SessionEvent> {
         "LOST" => SessionEvent::Lost(Some(topic)),
         "ENDED" => SessionEvent::Unsubscribed(topic),
         "MESSAGE" => {
-            let (epoch, offset) = (number()?, number()?);
-            let position = (epoch != 0).then_some(Position { epoch, offset });
-            SessionEvent::Message {
-                topic,
-                payload: Bytes::copy_from_slice(words.next()?.as_bytes()),
-                position,
+            let (epoch, offset, previous) = (number()?, number()?, number()?);
+            let payload = Bytes::copy_from_slice(words.next()?.as_bytes());
+            let position = Position { epoch, offset };
+            if linked {
+                SessionEvent::Linked { topic, payload, position, previous }
+            } else {
+                SessionEvent::Message { topic, payload, position: (epoch != 0).then_some(position) }
             }
         }
         "HISTORY" => {
             let newest = Some(Position { epoch: number()?, offset: number()? });
+            let whole_after = number().filter(|_| linked);
             let entries = words.filter_map(|word| {
                 let (offset, payload) = word.split_once('=')?;
                 Some((offset.parse().ok()?, Bytes::copy_from_slice(payload.as_bytes())))
             });
-            SessionEvent::History(History { topic, newest, entries: entries.collect() })
+            SessionEvent::History(History { topic, newest, entries: entries.collect(), whole_after })
         }
         _ => SessionEvent::Failed(Cause::Violation("no such line")),
     })
@@ -84,7 +86,7 @@ impl Session for SimSession {
         self.input.extend_from_slice(octets);
         while let Some(end) = self.input.iter().position(|octet| *octet == b'\n') {
             let line: Vec<u8> = self.input.drain(..=end).collect();
-            self.events.extend(event(String::from_utf8_lossy(&line).trim_end()));
+            self.events.extend(event(String::from_utf8_lossy(&line).trim_end(), self.mode.linked));
         }
     }
 

@@ -12,6 +12,8 @@ use std::time::Duration;
 pub(crate) struct Mode {
     pub(crate) history: bool,
     pub(crate) echo: bool,
+    /// Topics share a stream, so that the offsets of each have holes.
+    pub(crate) linked: bool,
 }
 
 /// Numbers by a seed.

@@ -246,8 +246,8 @@ impl<A: Application> Driver<A> {
             }
             Engine::AfterTls(session) => {
                 self.core.timers.set(id.index, deadline);
-                let side = Side::Client { speak, origin: Box::new(origin) };
-                let shaking = Handshaking::outgoing(session, config, side, deadline, state);
+                let side = Side::Client { config, speak, origin: Box::new(origin) };
+                let shaking = Handshaking::outgoing(session, side, deadline, state);
                 (Body::Handshaking(Box::new(shaking)), deadline)
             }
         };

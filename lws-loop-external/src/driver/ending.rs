@@ -49,6 +49,7 @@ fn take_apart<S>(body: Body<S>, cause: ConnectCause) -> Option<Ending<S>> {
             let Handshaking { side, state, .. } = *shaking;
             match side {
                 Side::Server { standing, .. } => Ending { standing, ..Report::Closed(state).into_ending() },
+                Side::Upgrade { .. } => Report::Closed(state).into_ending(),
                 Side::Client { origin, .. } => {
                     Report::ConnectFailed(state, origin.into_error(cause)).into_ending()
                 }

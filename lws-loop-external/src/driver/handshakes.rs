@@ -83,6 +83,15 @@ impl Handshakes {
     }
 }
 
+/// What the end of a handshake is for the application.
+#[derive(Clone, Copy)]
+enum Opening {
+    Accepted,
+    Connected,
+    /// It has been there before.
+    Upgraded,
+}
+
 impl<A: Application> Driver<A> {
     /// Admits a connection that was just accepted. The one that has been silent for the longest time may be closed
     /// for it.
@@ -211,12 +220,16 @@ impl<A: Application> Driver<A> {
         let Some(slot) = self.table.get(id) else { return };
         let Body::Handshaking(shaking) = &mut slot.body else { return };
         let standing = shaking.take_standing();
-        if let Side::Client { .. } = shaking.side {
-            let cause = match failure.reason {
-                Reason::Timeout => ConnectCause::TimedOut { phase: ConnectPhase::Tls },
-                _ => ConnectCause::Tls(failure),
-            };
-            return self.end_with(id, cause);
+        match shaking.side {
+            Side::Client { .. } => {
+                let cause = match failure.reason {
+                    Reason::Timeout => ConnectCause::TimedOut { phase: ConnectPhase::Tls },
+                    _ => ConnectCause::Tls(failure),
+                };
+                return self.end_with(id, cause);
+            }
+            Side::Upgrade { .. } => return self.upgrade_failed(id, &failure),
+            Side::Server { .. } => {}
         }
         let subject = Subject::new(id, slot.socket.as_fd());
         let mut cx = DriverContext::new(&mut self.core, subject);
@@ -284,11 +297,18 @@ impl<A: Application> Driver<A> {
     fn begin(&mut self, id: ConnectionId, info: Option<Info>) -> bool {
         let now = self.core.now();
         let Some(slot) = self.table.get(id) else { return false };
-        let Body::Handshaking(shaking) = &slot.body else { return false };
-        let config = Arc::clone(&shaking.config);
-        let (connection, is_client) = match &shaking.side {
-            Side::Server { .. } => (Ok(server(now, config, info.as_ref())), false),
-            Side::Client { speak, .. } => (client(now, config, *speak, info.as_ref()), true),
+        let Body::Handshaking(shaking) = &mut slot.body else { return false };
+        let (connection, opening) = match &mut shaking.side {
+            Side::Server { config, .. } => {
+                (Ok(server(now, Arc::clone(config), info.as_ref())), Opening::Accepted)
+            }
+            Side::Client { config, speak, .. } => {
+                (client(now, Arc::clone(config), *speak, info.as_ref()), Opening::Connected)
+            }
+            Side::Upgrade { connection } => match connection.take() {
+                Some(connection) => (Ok(*connection), Opening::Upgraded),
+                None => return false,
+            },
         };
         let connection = match connection {
             Ok(mut connection) => {
@@ -312,10 +332,10 @@ impl<A: Application> Driver<A> {
         slot.scheduled = NEVER;
         slot.flags.insert(Flags::WRITABLE);
         self.core.timers.cancel(id.index);
-        if is_client {
-            self.report_connected(id);
-        } else {
-            self.report_opened(id);
+        match opening {
+            Opening::Accepted => self.report_opened(id),
+            Opening::Connected => self.report_connected(id),
+            Opening::Upgraded => {}
         }
         if let Some(standing) = standing {
             self.leave_handshakes(standing);

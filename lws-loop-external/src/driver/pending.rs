@@ -21,7 +21,8 @@ impl<A: Application> Driver<A> {
             | Command::Retire(_)
             | Command::WantWrite(..)
             | Command::Insert(..)
-            | Command::Connect(_) => {}
+            | Command::Connect(_)
+            | Command::StartTls(..) => {}
         }
     }
 

@@ -42,6 +42,7 @@ fn take_next<S, M>(commands: &mut VecDeque<Command<S, M>>, id: ConnectionId) -> 
             }
             Command::Drain(of, _)
             | Command::Insert(of, ..)
+            | Command::StartTls(of, _)
             | Command::Close(of)
             | Command::Retire(of)
             | Command::Abort(of)
@@ -225,6 +226,7 @@ impl<A: Application> Driver<A> {
             Command::Drain(id, looks) => return self.drain_connection(id, looks),
             Command::Insert(id, slot, received) => return self.insert(id, *slot, received),
             Command::Connect(attempt) => return self.begin_attempt(attempt),
+            Command::StartTls(id, tls) => return self.upgrade(id, &*tls.0, tls.1),
             Command::Wake(id)
             | Command::Message(id, _)
             | Command::WantWrite(id, _)
@@ -265,7 +267,11 @@ impl<A: Application> Driver<A> {
                 Command::Close(_) => connection.drain(self.core.now()),
                 Command::Retire(_) => connection.retire(self.core.now()),
                 Command::Abort(_) => connection.abort(),
-                Command::OpenMessages | Command::Drain(..) | Command::Insert(..) | Command::Connect(_) => {}
+                Command::OpenMessages
+                | Command::Drain(..)
+                | Command::Insert(..)
+                | Command::Connect(_)
+                | Command::StartTls(..) => {}
             }
             if more > 0 && !self.core.turn.is_half_spent() {
                 more -= 1;

@@ -8,6 +8,7 @@ use crate::publish::topics::Subscription;
 use crate::thread::command::{Command, StreamCommand};
 use crate::tls::Info;
 use crate::upstream::{ConnectOptions, Target};
+use lws_loop_external::tls::Provider;
 use lws_loop_external::{
     self as external, ConnectionId, DriverStats, Interest, ListenOptions, ListenerId, ListeningSocket,
     UdpOptions,
@@ -17,6 +18,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 impl DriverAccess for Lent<'_> {
     fn now(&self) -> Time {
@@ -68,6 +70,10 @@ impl DriverAccess for Lent<'_> {
 
     fn close_link(&mut self, id: ConnectionId) {
         external::DriverContext::close(self, id);
+    }
+
+    fn start_tls(&mut self, id: ConnectionId, provider: Arc<dyn Provider>, timeout: Duration) {
+        external::DriverContext::start_tls(self, id, provider, timeout);
     }
 
     fn deliver(&mut self, id: ConnectionId, key: StreamKey, subscription: Subscription) {

@@ -5,6 +5,7 @@ use crate::Context;
 use crate::link::Link;
 use crate::thread::panics;
 use crate::thread::timers::TimerCall;
+use lws_loop_external::tls::{Failure, Info};
 use lws_loop_external::{ConnectError, Descriptor, DescriptorEvent, UdpEvent};
 use lws_proto::{Connection, Event};
 
@@ -54,6 +55,26 @@ impl App {
         });
         // What is dropped with the handler may panic, too.
         panics::discard(link);
+    }
+
+    pub(super) fn outgoing_secured(&mut self, cx: &mut Lent<'_>, link: &mut Link, info: &Info) {
+        if let Link::Upstream(_) = link {
+            self.call_link(cx, link, |link, cx| {
+                if let Link::Upstream(handler) = link {
+                    handler.secured(cx, info);
+                }
+            });
+        }
+    }
+
+    pub(super) fn outgoing_tls_failed(&mut self, cx: &mut Lent<'_>, link: &mut Link, failure: &Failure) {
+        if let Link::Upstream(_) = link {
+            self.call_link(cx, link, |link, cx| {
+                if let Link::Upstream(handler) = link {
+                    handler.tls_failed(cx, failure);
+                }
+            });
+        }
     }
 
     #[cold]

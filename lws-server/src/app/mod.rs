@@ -268,14 +268,17 @@ impl Application for App {
 
     fn tls_established(&mut self, cx: &mut Lent<'_>, link: &mut Link, info: &Info) -> bool {
         self.state.spans.secured(cx.connection(), info);
-        if !link.is_outgoing() {
+        if link.is_outgoing() {
+            self.outgoing_secured(cx, link, info);
+        } else {
             self.state.counters.count_handshake(info);
         }
         // An observer that panics has not accepted the peer.
         link.is_outgoing() || self.report_tls(cx, tls::Event::Established(info)).unwrap_or(false)
     }
 
-    fn tls_failed(&mut self, cx: &mut Lent<'_>, _: &mut Link, failure: &Failure) {
+    fn tls_failed(&mut self, cx: &mut Lent<'_>, link: &mut Link, failure: &Failure) {
+        self.outgoing_tls_failed(cx, link, failure);
         self.report_tls(cx, tls::Event::Failed(failure));
     }
 
@@ -382,6 +385,7 @@ impl Application for App {
             self.on_command(cx, command);
         }
         self.nowhere(cx).wake_at_drain();
+        self.nowhere(cx).end_broker();
         self.report(cx);
     }
 

@@ -4,6 +4,9 @@ use crate::Context;
 use crate::id::{LinkId, RouteId, StreamId};
 use crate::thread::command::{Command, StreamCommand};
 use lws_loop_external::GlobalId;
+use lws_loop_external::tls::Provider;
+use std::sync::Arc;
+use std::time::Duration;
 
 impl Context<'_> {
     /// Has another handler's `wake` called, before the server sleeps. Several calls before that are one. The handler of a stream of
@@ -72,6 +75,16 @@ impl Context<'_> {
     pub fn wake_link(&mut self, id: LinkId) {
         if id.shard == self.state.shard {
             self.driver.wake_link(id.connection);
+        }
+    }
+
+    /// Begins TLS on an outgoing connection of this thread that is established without it: see
+    /// [`DriverContext::start_tls`](lws_loop_external::DriverContext::start_tls). Its handler's
+    /// [`secured`](crate::upstream::Handler::secured) follows, or
+    /// [`tls_failed`](crate::upstream::Handler::tls_failed) and [`close`](crate::upstream::Handler::close).
+    pub fn start_tls(&mut self, id: LinkId, provider: Arc<dyn Provider>, timeout: Duration) {
+        if id.shard == self.state.shard {
+            self.driver.start_tls(id.connection, provider, timeout);
         }
     }
 

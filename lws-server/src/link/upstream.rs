@@ -1,6 +1,7 @@
 //! Outgoing connections that a handler begins: to another server, from the thread that it is on.
 
 use crate::Context;
+use lws_loop_external::tls::{Failure, Info};
 pub use lws_loop_external::{ConnectError, ConnectOptions, Speak, Target};
 pub use lws_proto::http::Request;
 pub use lws_proto::{Connection, Established, Event};
@@ -19,6 +20,17 @@ pub trait Handler: 'static {
     #[doc(alias = "LWS_CALLBACK_CLIENT_CONNECTION_ERROR")]
     fn failed(&mut self, cx: &mut Context<'_>, error: &ConnectError) {
         let _ = (cx, error);
+    }
+
+    /// Its TLS handshake is done: before [`connected`](Self::connected), or after [`Context::start_tls`]. What is sent from now on is
+    /// inside of TLS.
+    fn secured(&mut self, cx: &mut Context<'_>, info: &Info) {
+        let _ = (cx, info);
+    }
+
+    /// TLS has failed after it was [`connected`](Self::connected). [`close`](Self::close) follows.
+    fn tls_failed(&mut self, cx: &mut Context<'_>, failure: &Failure) {
+        let _ = (cx, failure);
     }
 
     /// Something has come, or a permit to write.

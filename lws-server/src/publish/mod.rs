@@ -3,6 +3,7 @@
 #[cfg(feature = "broker")]
 pub mod broker;
 pub(crate) mod topics;
+pub(crate) mod watches;
 
 use crate::Context;
 use crate::SubscribeError;
@@ -157,6 +158,15 @@ impl Context<'_> {
         self.publish_everywhere(Publication::to_route(route, message))
     }
 
+    /// Sends a message to all subscribers of a topic in this process, on all threads, also if the topic is shared by a broker: what they
+    /// missed by a gap, for example.
+    ///
+    /// # Errors
+    /// Those of [`Handle::publish_topic`](crate::Handle::publish_topic).
+    pub fn publish_local(&mut self, topic: &str, message: &Broadcast) -> Result<(), PublishError> {
+        self.publish_in_process(Publication::to_topic(topic, message, None, None)?)
+    }
+
     fn publish_everywhere(&mut self, publication: Publication) -> Result<(), PublishError> {
         #[cfg(feature = "broker")]
         let publication = match self.state.group.publish_upstream(publication) {
@@ -180,11 +190,16 @@ impl Context<'_> {
         if notified.rushed {
             self.driver.pace_messages();
         }
+        self.call_watches(publication);
     }
 
     /// There is no broker to report them to.
     #[cfg(not(feature = "broker"))]
     pub(crate) fn report_topics(&mut self) {}
+
+    /// There is no broker to leave.
+    #[cfg(not(feature = "broker"))]
+    pub(crate) fn end_broker(&mut self) {}
 
     /// Subscribes the WebSocket that the call is about to a topic: from now on it gets what is published there, on whichever
     /// thread. Subscribing again changes nothing. The subscription ends with [`unsubscribe`](Self::unsubscribe) or the WebSocket.

@@ -12,6 +12,8 @@ use lws_loop_external::{GlobalId, SendError, Shards};
 use lws_proto::HeldBytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+#[cfg(feature = "broker")]
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -30,6 +32,9 @@ pub(crate) struct Group<M> {
     pub(crate) peers: Option<Arc<Peers>>,
     /// What the threads count of each site.
     pub(crate) site_counters: SiteRegistry,
+    /// The server retires: [`Handle::retire`](crate::Handle::retire).
+    #[cfg(feature = "broker")]
+    retires: AtomicBool,
     /// The broker that some topics are shared by.
     #[cfg(feature = "broker")]
     pub(crate) broker: Option<crate::publish::broker::BrokerShared>,
@@ -137,6 +142,8 @@ impl<M> Group<M> {
             pools,
             peers,
             site_counters,
+            #[cfg(feature = "broker")]
+            retires: AtomicBool::new(false),
             #[cfg(feature = "broker")]
             broker: options.broker.as_ref().map(crate::publish::broker::BrokerShared::new),
         }
@@ -396,7 +403,16 @@ impl<M> Group<M> {
     }
 
     pub(crate) fn retire(&self, patience: Duration) {
+        // Before the threads look.
+        #[cfg(feature = "broker")]
+        self.retires.store(true, Ordering::Release);
         self.shards.retire(patience, self.drain_timeout);
+    }
+
+    /// Whether the server retires or drains: it ends when its last connection has gone.
+    #[cfg(feature = "broker")]
+    pub(crate) fn is_ending(&self) -> bool {
+        self.retires.load(Ordering::Acquire) || self.shards.draining().is_some()
     }
 
     pub(crate) fn stop(&self) {

@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::files::shelf::Shelf;
 use crate::id::RouteId;
 use crate::publish::topics::Topics;
+use crate::publish::watches::TopicWatches;
 use crate::server::description::{DescribeThread, Description};
 use crate::server::group::Group;
 use crate::server::options::ServerOptions;
@@ -160,6 +161,7 @@ fn app(
         changing: Changing::default(),
         inherited: options.inherited,
         topics,
+        watches: TopicWatches::default(),
         timers: Timers::default(),
         wakes: PendingWakes::default(),
         drain_watchers: DrainWatchers::default(),

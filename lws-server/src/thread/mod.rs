@@ -19,6 +19,7 @@ use crate::files::transfer::Parked;
 use crate::id::RouteId;
 use crate::metrics::ThreadCounters;
 use crate::publish::topics::Topics;
+use crate::publish::watches::TopicWatches;
 use crate::server::group::Group;
 use crate::server::inherited::Inherited;
 use crate::server::stats::Counters;
@@ -47,6 +48,7 @@ pub(crate) struct ThreadState {
     /// Sockets that the program was given.
     pub(crate) inherited: Inherited,
     pub(crate) topics: Topics,
+    pub(crate) watches: TopicWatches,
     pub(crate) timers: Timers,
     pub(crate) wakes: PendingWakes,
     /// Files of transfers that wait for their peers.

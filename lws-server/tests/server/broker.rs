@@ -105,7 +105,11 @@ fn options_of(redis: RedisOptions) -> BrokerOptions {
     options.options.linger = Duration::from_millis(50);
     options.options.retry_min = Duration::from_millis(10);
     options.options.retry_max = Duration::from_millis(20);
-    // Subscribers receive a line when the broker has confirmed, and for each gap.
+    reporting(options)
+}
+
+/// Subscribers receive a line when the broker has confirmed, and for each gap.
+pub(crate) fn reporting(options: BrokerOptions) -> BrokerOptions {
     options.on_event(|cx, event| {
         let (topic, said) = match event {
             Event::Subscribed { topic } => (topic, "subscribed"),
@@ -117,7 +121,7 @@ fn options_of(redis: RedisOptions) -> BrokerOptions {
     })
 }
 
-fn text(text: &str) -> Broadcast {
+pub(crate) fn text(text: &str) -> Broadcast {
     Broadcast::new(MessageKind::Text, text.to_owned())
 }
 
@@ -146,20 +150,20 @@ impl Handler for Commands {
     }
 }
 
-fn process(options: BrokerOptions, threads: usize) -> Running {
+pub(crate) fn process(options: BrokerOptions, threads: usize) -> Running {
     serve(move |builder: Builder| {
         builder.broker(options).threads(threads, |builder| builder.ws("/", |_| Commands))
     })
 }
 
 /// Says something, and reads the answer to it.
-fn ask(peer: &mut Peer, said: &str) -> String {
+pub(crate) fn ask(peer: &mut Peer, said: &str) -> String {
     peer.send_text(said);
     peer.text()
 }
 
 /// A subscriber of a topic, of a process in which it is the first.
-fn first(process: &Running, name: &str) -> Peer {
+pub(crate) fn first(process: &Running, name: &str) -> Peer {
     let (mut peer, _) = process.open("/", "");
     assert_eq!(ask(&mut peer, &format!("+ {name}")), "<Ok(())");
     assert_eq!(peer.text(), "subscribed");

@@ -14,6 +14,8 @@ mod guards;
 mod http;
 mod http2;
 mod links;
+#[cfg(feature = "broker")]
+mod mesh;
 mod mounts;
 mod panics;
 mod peers;

@@ -187,3 +187,45 @@ fn of_values_with_one_key_a_slow_subscriber_gets_the_last() {
     }
     assert!(large <= 11 && texts.len() < 100, "{large} {texts:?}");
 }
+
+#[test]
+fn a_process_that_watches_a_topic_is_called_with_each_message_with_and_without_subscribers() {
+    use std::sync::mpsc::channel;
+    let server = serve(|builder| builder.threads(2, commands));
+    let (seen, has_seen) = channel();
+    let (began, has_begun) = channel();
+    server.handle.post(move |cx| {
+        let pattern = cx.watch_topic("room/+", |_, _| ());
+        let answer = seen.clone();
+        let watch = cx.watch_topic("room/a", move |cx, message| {
+            let said = String::from_utf8(message.bytes().to_vec()).expect("text");
+            // It may publish, and is about no stream.
+            assert_eq!(cx.id(), None);
+            if said == "ping" {
+                cx.publish_topic("room/b", &text("pong")).expect("room");
+            }
+            answer.send(said).expect("the test waits");
+        });
+        began.send((pattern, watch)).expect("the test waits");
+    });
+    let (pattern, watch) = has_begun.recv_timeout(test_kit::PATIENCE).expect("the thread is there");
+    assert_eq!(pattern, Err(SubscribeError::Name));
+    let watch = watch.expect("a topic");
+    let next = || has_seen.recv_timeout(test_kit::PATIENCE).expect("it is called");
+    server.handle.publish_topic("room/b", &text("elsewhere")).expect("room");
+    server.handle.publish_topic("room/a", &text("without a subscriber")).expect("room");
+    assert_eq!(next(), "without a subscriber");
+    // On whichever thread someone publishes and subscribes.
+    let [mut one, mut two] = std::array::from_fn(|_| server.open("/", "").0);
+    assert_eq!((ask(&mut one, "+ room/b"), ask(&mut two, "+ room/b")), ("Ok(())".into(), "Ok(())".into()));
+    assert_eq!(ask(&mut two, "% room/a ping"), "true");
+    assert_eq!((next(), one.text(), two.text()), ("ping".into(), "pong".into(), "pong".into()));
+    let (ended, has_ended) = channel();
+    server.handle.post(move |cx| {
+        let ends = [cx.unwatch_topic(watch), cx.unwatch_topic(watch)];
+        cx.publish_topic("room/a", &text("behind its end")).expect("room");
+        ended.send(ends).expect("the test waits");
+    });
+    assert_eq!(has_ended.recv_timeout(test_kit::PATIENCE), Ok([true, false]));
+    assert!(has_seen.try_recv().is_err());
+}

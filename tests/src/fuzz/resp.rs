@@ -1,7 +1,9 @@
-//! RESP3: the same values however the input is cut, within the limits, and those that another parser reads.
+//! RESP3: the same values however the input is cut, within the limits, and those that another parser reads; and the sessions that ask
+//! sentinels and nodes of a cluster, and those of topics with history, which report the same however it is cut.
 
 use super::split_off_cuts;
-use lws_broker::redis::{RespError, RespLimits, RespParser, RespValue};
+use lws_broker::redis::{Redis, RedisOptions, RespError, RespLimits, RespParser, RespValue};
+use lws_broker::{Limits, Protocol, SessionEvent, Time, Topic};
 use redis::Value;
 
 /// Octets of a Redis server.
@@ -22,10 +24,46 @@ pub fn resp(input: &[u8]) {
     if !sizes.is_empty() {
         assert_eq!(values(&read(octets, &sizes, &limits).0), values(&whole.0));
     }
+    for url in ["redis+sentinel://a/main", "redis+cluster://a", "redis://a?history=9"] {
+        let whole = session(url, octets, &[octets.len().max(1)], &limits);
+        assert_eq!(session(url, octets, &[1], &limits), whole, "{url}");
+    }
     let mut from = 0;
     for (value, to) in one_by_one.0 {
         compare(&octets[from..to], &value);
         from = to;
+    }
+}
+
+/// What a session reports of what comes behind its greeting.
+fn session(url: &str, octets: &[u8], sizes: &[usize], limits: &RespLimits) -> Vec<String> {
+    let options = RedisOptions { limits: limits.clone(), ..RedisOptions::from_url(url).expect("a URL") };
+    let mut redis = Redis::new(options, &Limits::default());
+    redis.endpoint();
+    let mut session = redis.session(Time::ZERO);
+    session.receive(Time::ZERO, b"%0\r\n");
+    if session.features().history {
+        session.receive(Time::ZERO, b"+master_replid2:0\r\n+p\r\n+h\r\n");
+        let topic = Topic::new("a").expect("a name");
+        session.subscribe(std::slice::from_ref(&topic));
+        session.recover(&topic, None);
+    }
+    let (mut seen, mut rest, mut sizes) = (Vec::new(), octets, sizes.iter().cycle());
+    loop {
+        while let Some(event) = session.poll() {
+            let is_over = matches!(event, SessionEvent::Failed(_) | SessionEvent::Over);
+            seen.push(format!("{event:?}"));
+            if is_over {
+                assert_eq!(session.poll(), None, "it is over");
+                return seen;
+            }
+        }
+        if rest.is_empty() {
+            return seen;
+        }
+        let (part, after) = rest.split_at(sizes.next().map_or(1, |size| *size).min(rest.len()));
+        session.receive(Time::ZERO, part);
+        rest = after;
     }
 }
 

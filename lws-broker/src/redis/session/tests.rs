@@ -24,6 +24,7 @@ impl Fixture {
         Self {
             session: RedisSession::new(
                 Rc::new(options),
+                Endpoint::Unix("/redis".into()),
                 RecoveryLimits { messages_max: 100, bytes_max: 1_000 },
             ),
         }
@@ -33,7 +34,7 @@ impl Fixture {
     fn ready(options: RedisOptions) -> Self {
         let mut it = Self::new(options.clone());
         it.sent();
-        let scripts = if options.history.is_some() { "$2\r\nP1\r\n$2\r\nH1\r\n" } else { "" };
+        let scripts = if options.history.is_some() { "+\r\n$2\r\nP1\r\n$2\r\nH1\r\n" } else { "" };
         assert_eq!(it.receive(&format!("{HELLO}{scripts}")), [SessionEvent::Ready]);
         it
     }
@@ -107,9 +108,16 @@ fn the_greeting_says_who_it_is_and_brings_the_scripts() {
     let mut it = Fixture::new(all);
     let sent = it.sent();
     assert_eq!(sent[..2], ["HELLO 3 AUTH web secret SETNAME lws", "SELECT 2"]);
-    assert!(sent[2].starts_with("SCRIPT LOAD local epoch") && sent[3].starts_with("SCRIPT LOAD local epoch"));
-    assert_eq!(it.receive(&format!("{HELLO}+OK\r\n$2\r\nP1\r\n")), []);
+    assert_eq!(sent[2], "INFO replication");
+    assert!(sent[3].starts_with("SCRIPT LOAD local epoch") && sent[4].starts_with("SCRIPT LOAD local epoch"));
+    let info = "$30\r\nmaster_replid:a\nmaster_replid2:b\r\n".replace("$30", "$32");
+    assert_eq!(it.receive(&format!("{HELLO}+OK\r\n{info}$2\r\nP1\r\n")), []);
     assert_eq!(it.receive("$2\r\nH1\r\n"), [SessionEvent::Ready]);
+    it.session.recover(&topic("a"), None);
+    it.session.publish(Receipt(1), &topic("a"), &Bytes::from("x"));
+    let sent = it.sent();
+    let lineage = |command: &str| command.split(' ').nth(5).map(str::to_owned);
+    assert_eq!((lineage(&sent[0]), lineage(&sent[1])), (Some("a".into()), Some("a".into())), "{sent:?}");
 }
 
 #[test]
@@ -138,7 +146,7 @@ fn a_replica_is_refused_at_once() {
 
 #[test]
 fn a_script_has_a_name() {
-    for scripts in ["*0\r\n", "$2\r\nP1\r\n:1\r\n"] {
+    for scripts in ["+\r\n*0\r\n", "+\r\n$2\r\nP1\r\n:1\r\n"] {
         let mut it = Fixture::new(RedisOptions { history: Some(HistoryOptions::default()), ..options() });
         let failed = SessionEvent::Failed(Cause::Violation(NO_SCRIPT));
         assert_eq!(it.receive(&format!("{HELLO}{scripts}")), [failed]);
@@ -228,7 +236,7 @@ fn where_a_topic_has_moved_is_tried_next() {
     }
     assert_eq!(moved_to(b"MOVED 1 b:1", &Endpoint::Unix("/redis".into())), None);
     let mut redis = crate::redis::Redis::new(options(), &crate::Limits::default());
-    crate::Protocol::learn(&mut redis, vec![here.clone()]);
+    crate::Protocol::directed(&mut redis, here.clone());
     assert_eq!(crate::Protocol::endpoint(&mut redis), here);
     assert_eq!(crate::Protocol::endpoint(&mut redis), Endpoint::Unix("/redis".into()), "once");
 }
@@ -249,11 +257,12 @@ fn history_is_one_answer_and_a_message_has_its_position() {
         topic: topic("a"),
         newest: Some(position(5)),
         entries: vec![(4, Bytes::from("x")), (5, Bytes::from("y"))],
+        whole_after: None,
     };
     let message =
         SessionEvent::Message { topic: topic("a"), payload: Bytes::from("z"), position: Some(position(6)) };
     check(&with_history, ask, &octets, &[SessionEvent::History(history), message]);
-    let lost = History { topic: topic("a"), newest: None, entries: Vec::new() };
+    let lost = History { topic: topic("a"), newest: None, entries: Vec::new(), whole_after: None };
     check(&with_history, ask, "-ERR script\r\n", &[SessionEvent::History(lost)]);
     let other = SessionEvent::Failed(Cause::Violation("a history of another form"));
     check(&with_history, ask, "*2\r\n:1\r\n:2\r\n", &[other]);

@@ -11,24 +11,29 @@
 mod bridge;
 mod envelope;
 mod link;
+mod mesh;
+mod url;
 
 use crate::publish::topics::{Destination, Publication};
 use crate::server::group::Group;
 use crate::thread::command::Command;
-use crate::ws::Broadcast;
 use crate::{Context, PublishError};
 use bridge::Bridge;
 use lws_broker::Protocol;
+pub use lws_broker::mesh::MeshOptions;
 #[doc(inline)]
 pub use lws_broker::{
-    Cause, Endpoint, Event, Full, Limits, Options, Position, Receipt, Security, Topic, nats, redis,
+    Cause, Endpoint, Event, Full, Limits, NotAServerList, Options, Position, Receipt, Security, ServerList,
+    Topic, nats, redis,
 };
 use std::cell::RefCell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+pub use url::BrokerUrlError;
 
 /// A broker of a server.
 #[derive(Clone)]
@@ -41,8 +46,17 @@ pub struct BrokerOptions {
     /// protocol is named by ALPN.
     #[cfg(feature = "tls")]
     pub tls: Option<crate::tls::Client>,
-    protocol: Arc<MakeProtocol>,
+    carrier: CarrierOptions,
     on_event: Option<Arc<OnEvent>>,
+}
+
+/// What brings topics to other processes.
+#[derive(Clone)]
+enum CarrierOptions {
+    /// A broker of this protocol.
+    Protocol(Arc<MakeProtocol>),
+    /// The other processes themselves, by sockets in this folder.
+    Mesh(PathBuf, MeshOptions),
 }
 
 type MakeProtocol = dyn Fn(&Limits) -> Box<dyn Protocol> + Send + Sync;
@@ -54,12 +68,16 @@ impl BrokerOptions {
         prefix: &str,
         protocol: impl Fn(&Limits) -> Box<dyn Protocol> + Send + Sync + 'static,
     ) -> Self {
+        Self::carried_by(prefix, CarrierOptions::Protocol(Arc::new(protocol)))
+    }
+
+    fn carried_by(prefix: &str, carrier: CarrierOptions) -> Self {
         Self {
             prefixes: vec![prefix.to_owned()],
             options: Options::default(),
             #[cfg(feature = "tls")]
             tls: None,
-            protocol: Arc::new(protocol),
+            carrier,
             on_event: None,
         }
     }
@@ -70,14 +88,28 @@ impl BrokerOptions {
         Self::new(prefix, move |limits| Box::new(redis::Redis::new(options.clone(), limits)))
     }
 
-    /// Servers of NATS by their addresses, `host:port`, for topics that begin with `prefix`. TLS is spoken from the first octet on or not at
-    /// all: [`nats::Tls::Required`] is not supported here, and [`Event::Down`] says so.
+    /// Servers of NATS by their addresses, `host:port`, for topics that begin with `prefix`. TLS is spoken as
+    /// [`nats::NatsOptions::tls`] says.
     ///
     /// # Errors
     /// There is no address, or more than 64, or one is none.
     pub fn nats(prefix: &str, servers: &[&str], options: nats::NatsOptions) -> Result<Self, nats::NoServer> {
         let nats = nats::Nats::new(servers, options)?;
         Ok(Self::new(prefix, move |_| Box::new(nats.clone())))
+    }
+
+    /// No broker: the processes on this machine that use the same folder share topics that begin with `prefix`, by Unix sockets in it. It is
+    /// made if it is missing, and has to belong to the user of the processes with mode 0700: who can enter it is trusted. While it cannot be
+    /// used, [`Event::Down`] says why.
+    ///
+    /// Of [`options`](Self::options) only the limits count, which are at first those of `mesh`. A server that drains leaves when its other
+    /// connections have gone, or half of [`Builder::drain_timeout`](crate::Builder::drain_timeout) is over; then nothing is lost, and the
+    /// others have no gap.
+    #[must_use]
+    pub fn mesh(prefix: &str, folder: impl Into<PathBuf>, mesh: MeshOptions) -> Self {
+        let limits = mesh.limits.clone();
+        let options = Options { limits, ..Options::default() };
+        Self { options, ..Self::carried_by(prefix, CarrierOptions::Mesh(folder.into(), mesh)) }
     }
 
     /// Has `call` called with each event but messages, on the first thread: gaps above all, after which an application sends its
@@ -193,15 +225,6 @@ impl Group<Command> {
 }
 
 impl Context<'_> {
-    /// Sends a message to all subscribers of a topic in this process, on all threads, also if the topic is shared by a broker: what they
-    /// missed by a gap, for example.
-    ///
-    /// # Errors
-    /// Those of [`Handle::publish_topic`](crate::Handle::publish_topic).
-    pub fn publish_local(&mut self, topic: &str, message: &Broadcast) -> Result<(), PublishError> {
-        self.publish_in_process(Publication::to_topic(topic, message, None, None)?)
-    }
-
     /// Begins the connection to the broker, on the first thread.
     pub(crate) fn start_broker(&mut self, options: &BrokerOptions) {
         if self.state.shard == 0 {

@@ -194,6 +194,14 @@ pub(crate) type BacklogOf = Rc<dyn Fn(&str) -> Backlog>;
 struct Topic<I> {
     name: TopicName,
     log: TopicLog<I>,
+    /// It stays although it may have no subscriber: so many want that.
+    keepers: u32,
+}
+
+impl<I: Copy + PartialEq> Topic<I> {
+    fn new(name: TopicName, backlog: Backlog) -> Self {
+        Self { name, log: TopicLog::new(backlog), keepers: 0 }
+    }
 }
 
 /// What keeps a topic.
@@ -252,7 +260,7 @@ impl<I: Copy + PartialEq> Topics<I> {
 
     /// Adds a route, to whose topic its WebSockets will belong.
     pub(crate) fn add_route(&mut self, route: RouteId, backlog: Backlog) {
-        let topic = self.insert(Topic { name: TopicName::Route, log: TopicLog::new(backlog) });
+        let topic = self.insert(Topic::new(TopicName::Route, backlog));
         self.routes.insert(route, topic);
     }
 
@@ -323,10 +331,37 @@ impl<I: Copy + PartialEq> Topics<I> {
         Ok(())
     }
 
+    /// Has the topic of this name stay, with and without subscribers, until [`release`](Self::release).
+    ///
+    /// # Errors
+    /// The name is none, or a pattern.
+    pub(crate) fn keep(&mut self, name: &str) -> Result<(), SubscribeError> {
+        if NameKind::of(name) != Some(NameKind::Literal) {
+            return Err(SubscribeError::Name);
+        }
+        let index = match self.names.get(name) {
+            Some(index) => *index,
+            None => self.create(name, NameKind::Literal),
+        };
+        if let Some(Some(topic)) = self.topics.get_mut(index as usize) {
+            topic.keepers += 1;
+        }
+        Ok(())
+    }
+
+    /// One that has had a topic stay does not need it any more.
+    pub(crate) fn release(&mut self, name: &str) {
+        let Some(index) = self.names.get(name).copied() else { return };
+        if let Some(Some(topic)) = self.topics.get_mut(index as usize) {
+            debug_assert!(topic.keepers > 0, "it was kept");
+            topic.keepers -= 1;
+            self.free_unused(index);
+        }
+    }
+
     fn create(&mut self, name: &str, kind: NameKind) -> TopicIndex {
         let key: Rc<str> = name.into();
-        let log = TopicLog::new((self.backlog)(name));
-        let index = self.insert(Topic { name: TopicName::Named(Rc::clone(&key)), log });
+        let index = self.insert(Topic::new(TopicName::Named(Rc::clone(&key)), (self.backlog)(name)));
         self.names.insert(key, index);
         match kind {
             NameKind::Pattern => self.patterns.push(index),
@@ -379,7 +414,7 @@ impl<I: Copy + PartialEq> Topics<I> {
     /// Removes a topic that nothing keeps any more.
     fn free_unused(&mut self, index: TopicIndex) {
         let Some(Some(topic)) = self.topics.get(index as usize) else { return };
-        if topic.log.len() > 0 {
+        if topic.log.len() > 0 || topic.keepers > 0 {
             return;
         }
         match &topic.name {
@@ -570,6 +605,22 @@ mod tests {
         assert_eq!((topics.names.len(), topics.free.len(), topics.topics.len()), (0, 2, 3));
         assert_eq!(topics.subscribe("d", 3, &mut one), Ok(()));
         assert_eq!((topics.free.len(), topics.topics.len()), (1, 3), "an index is used again");
+    }
+
+    #[test]
+    fn a_topic_that_is_kept_is_there_without_subscribers() {
+        let mut topics = topics(8);
+        let mut one = Subscriptions::default();
+        for name in ["", "room/+", "#"] {
+            assert_eq!(topics.keep(name), Err(SubscribeError::Name), "{name:?}");
+        }
+        assert_eq!((topics.keep("a"), topics.keep("a")), (Ok(()), Ok(())));
+        assert_eq!(topics.subscribe("a", 1, &mut one), Ok(()));
+        topics.leave_all(&one);
+        topics.release("a");
+        assert_eq!(topics.names.len(), 1);
+        topics.release("a");
+        assert_eq!((topics.names.len(), topics.free.len()), (0, 1));
     }
 
     #[test]
