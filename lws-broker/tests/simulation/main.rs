@@ -1,10 +1,13 @@
 //! Processes, their links and a broker, by a seed: with cuts in the middle of a message, stalls, crashes that lose the streams, and
 //! lost messages. The oracle judges what every subscriber received, and in the end, with everything healed, all are subscribed.
 
+mod fleet;
 mod server;
 mod session;
 mod world;
 
+use fleet::{Fleet, Model, Size};
+use std::time::Duration;
 use world::{Mode, World};
 
 /// Seeds of each mode, 90 simulated seconds each: an hour and a half, or as many as `SEEDS` says.
@@ -73,4 +76,31 @@ fn one_seed_is_one_run() {
     };
     assert_eq!(outcome(11), outcome(11));
     assert_ne!(outcome(11), outcome(12));
+}
+
+/// What the model of `docs/scale.md` says of a thousand processes, and what they do.
+#[test]
+fn a_thousand_processes_have_the_queues_that_the_model_says() {
+    let usual = Size {
+        processes: 1_000,
+        topics: 1_000,
+        subscribed: 20,
+        published: 1,
+        capacity: 100_000,
+        outage: Duration::from_secs(1),
+    };
+    // An outage that is over before the delays have grown, one under which they have, and a broker that is nearly used up.
+    let long = Size { outage: Duration::from_secs(30), ..usual };
+    let busy = Size { published: 2, capacity: 60_000, outage: Duration::from_secs(10), ..usual };
+    for size in [usual, long, busy] {
+        let (model, seen) = (Model(size), Fleet::new(size).run());
+        println!("{size:?}: load {:.2}, {} connects, {:?}", model.load(), model.connects(), model.recovery());
+        println!("{seen:?}");
+        assert!(model.load() < 1.0 && seen.delivered > 100_000, "{size:?}");
+        assert!(seen.queue <= model.queue(), "{size:?}: {seen:?}");
+        assert!(seen.connects <= model.connects(), "{size:?}: {seen:?}");
+        assert!(seen.recovery <= model.recovery(), "{size:?}: {seen:?}");
+        assert_eq!(seen.refused, 0, "{size:?}");
+        assert_eq!(seen.gaps as usize, size.processes * size.subscribed, "each topic of each process, once");
+    }
 }
