@@ -24,6 +24,7 @@ mod options;
 #[cfg(feature = "testing")]
 pub mod oracle;
 mod outgoing;
+pub mod presence;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod remote;

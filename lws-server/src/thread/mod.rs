@@ -74,6 +74,9 @@ pub(crate) struct ThreadState {
     /// The connection to the broker, on the first thread.
     #[cfg(feature = "broker")]
     pub(crate) broker: crate::publish::broker::ThreadBroker,
+    /// Where its WebSockets are present.
+    #[cfg(feature = "broker")]
+    pub(crate) presences: crate::publish::broker::StreamPresences,
     /// What the engine is to do on outgoing connections and adopted streams.
     pub(crate) outgoing: Arc<Config>,
 }

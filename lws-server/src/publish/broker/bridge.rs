@@ -3,6 +3,7 @@
 use super::envelope::{Envelope, PublicationId};
 use super::link::BrokerLink;
 use super::mesh::MeshCarrier;
+use super::presence::SharedPresence;
 use super::{BrokerOptions, BrokerShared, CarrierOptions, OnEvent, TopicChange};
 use crate::id::{LinkId, StreamId, TimerId};
 use crate::publish::topics::{Destination, Publication};
@@ -157,6 +158,18 @@ impl Bridge {
         }
     }
 
+    /// Subscribes to a topic of the bridge's own.
+    pub(super) fn keep(&mut self, now: Time, topic: &Topic) {
+        self.carrier.broker().subscribe(now, topic);
+    }
+
+    /// Announces what is to be announced of presence. What does not fit is announced again in any case.
+    pub(super) fn announce(&mut self, now: Time, presence: &SharedPresence) {
+        for announcement in presence.advance(now) {
+            let _ = self.carrier.broker().publish(now, presence.topic(), announcement);
+        }
+    }
+
     /// A topic of one thread has got its first subscriber, or has lost its last.
     pub(super) fn change(&mut self, now: Time, thread: u16, change: &TopicChange) {
         // A name that no broker has stays in this process.
@@ -277,6 +290,9 @@ impl Context<'_> {
             loop {
                 let now = self.now();
                 bridge.borrow_mut().hand_over(now, shared);
+                if let Some(presence) = shared.presence() {
+                    bridge.borrow_mut().announce(now, presence);
+                }
                 self.make_transport(&bridge);
                 self.make_mesh(&bridge);
                 // Nothing is borrowed while the application is called, which may publish.
@@ -291,6 +307,11 @@ impl Context<'_> {
     }
 
     fn on_broker_event(&mut self, bridge: &Rc<RefCell<Bridge>>, shared: &BrokerShared, event: Event) {
+        let event = match shared.presence() {
+            Some(presence) => presence.take(self.now(), event),
+            None => Some(event),
+        };
+        let Some(event) = event else { return };
         if let Event::Message { topic, payload, .. } = &event {
             let Some(envelope) = Envelope::decode(payload) else {
                 // Of a later version, or damaged: its subscribers miss something.
@@ -386,7 +407,9 @@ impl Context<'_> {
 
     /// Sets the timer to what is due next. One that comes too early does no harm.
     fn time_broker(&mut self, bridge: &Rc<RefCell<Bridge>>) {
-        let Some(next) = bridge.borrow().next_timeout() else { return };
+        let presence = self.state.group.broker.as_ref().and_then(BrokerShared::presence);
+        let presence = presence.and_then(|presence| presence.lock().presence.next_timeout());
+        let Some(next) = bridge.borrow().next_timeout().into_iter().chain(presence).min() else { return };
         let set = bridge.borrow().timer;
         if set.is_some_and(|(at, _)| at <= next) {
             return;
@@ -415,6 +438,9 @@ impl Context<'_> {
         let is_alone = connections <= bridge.borrow().connections();
         let draining = shards.draining();
         let leaves_at = leaves_at.or_else(|| draining.map(|timeout| cx.now() + timeout / 2));
+        if draining.is_some() {
+            cx.end_presence(&bridge);
+        }
         if draining.is_none() && is_alone {
             cx.drain();
         } else if (is_alone || leaves_at.is_some_and(|at| at <= cx.now())) && cx.leave_mesh(&bridge) {
