@@ -181,6 +181,8 @@ fn app(
         #[cfg(feature = "broker")]
         broker: None,
         #[cfg(feature = "broker")]
+        replayed: Default::default(),
+        #[cfg(feature = "broker")]
         presences: Default::default(),
         outgoing,
     };

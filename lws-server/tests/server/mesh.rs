@@ -138,7 +138,9 @@ fn a_server_that_retires_goes_when_its_other_connections_have_gone() {
 fn with_presence(folder: &Folder, threads: usize, interval: Duration) -> Running {
     let change_delay = Duration::from_millis(10);
     let presence = PresenceOptions { interval, change_delay, ..PresenceOptions::default() };
-    process(BrokerOptions { presence: Some(presence), ..options(&folder.0) }, threads)
+    let mut options = options(&folder.0);
+    options.presence = Some(presence);
+    process(options, threads)
 }
 
 /// Asks who is in a room until that is the answer.

@@ -4,13 +4,16 @@ use super::envelope::{Envelope, PublicationId};
 use super::link::BrokerLink;
 use super::mesh::MeshCarrier;
 use super::presence::SharedPresence;
+use super::recovery::TopicRecovery;
 use super::{BrokerOptions, BrokerShared, CarrierOptions, OnEvent, TopicChange};
 use crate::id::{LinkId, StreamId, TimerId};
 use crate::publish::topics::{Destination, Publication};
 use crate::upstream::{ConnectOptions, Speak, Target};
 use crate::{Context, PublishError};
 use lws_broker::mesh::MeshOptions;
-use lws_broker::{Broker, Cause, Endpoint, Event, Full, Receipt, Remote, Security, Topic, TransportRequest};
+use lws_broker::{
+    Broker, Cause, Endpoint, Event, Full, Position, Receipt, Remote, Security, Topic, TransportRequest,
+};
 use lws_loop_external::Address;
 use lws_loop_external::tls::Provider;
 use lws_proto::{Bytes, StreamKey, Time};
@@ -42,6 +45,8 @@ pub(crate) struct Bridge {
     published: u64,
     timer: Option<(Time, TimerId)>,
     on_event: Option<Arc<OnEvent>>,
+    /// What is kept for WebSockets that come back.
+    recovery: Option<TopicRecovery>,
     /// A call is at work already: it does what is left.
     driving: bool,
     /// The process ends, and what is left to do before that is seen to.
@@ -117,6 +122,7 @@ impl Bridge {
             published: 0,
             timer: None,
             on_event: options.on_event.clone(),
+            recovery: options.recovery.as_ref().map(TopicRecovery::new),
             driving: false,
             is_ending: false,
         }
@@ -158,6 +164,15 @@ impl Bridge {
         }
     }
 
+    pub(super) fn recovery(&mut self) -> Option<&mut TopicRecovery> {
+        self.recovery.as_mut()
+    }
+
+    /// Reads the history of a topic. Answers whether it comes.
+    pub(super) fn read_history(&mut self, now: Time, topic: &Topic) -> bool {
+        self.carrier.broker().read_history(now, topic)
+    }
+
     /// Subscribes to a topic of the bridge's own.
     pub(super) fn keep(&mut self, now: Time, topic: &Topic) {
         self.carrier.broker().subscribe(now, topic);
@@ -181,6 +196,10 @@ impl Bridge {
             threads.remove(&thread);
             if threads.is_empty() {
                 self.threads.remove(&topic);
+                if let Some(recovery) = &mut self.recovery {
+                    let answers = recovery.forget(&topic);
+                    debug_assert!(answers.is_empty(), "those who wait have the topic kept");
+                }
                 self.carrier.broker().unsubscribe(now, &topic);
             }
         }
@@ -231,12 +250,15 @@ impl Bridge {
         process: u64,
         topic: &Topic,
         envelope: Envelope,
+        position: Option<Position>,
     ) -> Option<(Publication, Vec<u16>)> {
         let own = envelope.origin.filter(|origin| origin.process == process);
         let except = own.and_then(|origin| self.exceptions.remove(&origin.number));
         let threads = self.threads.get(topic)?.iter().copied().collect();
         let to = Destination::Topic(topic.as_str().into());
-        Some((Publication { to, message: envelope.message, except, key: envelope.key }, threads))
+        let shown = self.recovery.as_mut().and_then(|it| it.received(topic, &envelope.message, position));
+        let message = shown.unwrap_or(envelope.message);
+        Some((Publication { to, message, except, key: envelope.key }, threads))
     }
 }
 
@@ -312,12 +334,19 @@ impl Context<'_> {
             None => Some(event),
         };
         let Some(event) = event else { return };
-        if let Event::Message { topic, payload, .. } = &event {
+        match event {
+            Event::History { topic, newest, entries } => {
+                return self.topic_read(bridge, &topic, Some((newest, entries)));
+            }
+            Event::Refused { ref topic, receipt: None, .. } => self.topic_read(bridge, topic, None),
+            _ => {}
+        }
+        if let Event::Message { topic, payload, position } = &event {
             let Some(envelope) = Envelope::decode(payload) else {
                 // Of a later version, or damaged: its subscribers miss something.
                 return self.report_broker_event(bridge, &Event::Gap { topic: topic.clone() });
             };
-            let received = bridge.borrow_mut().received(shared.process, topic, envelope);
+            let received = bridge.borrow_mut().received(shared.process, topic, envelope, *position);
             let Some((publication, threads)) = received else { return };
             if self.deliver_on(publication, &threads).is_ok() {
                 return;
@@ -329,6 +358,11 @@ impl Context<'_> {
     }
 
     fn report_broker_event(&mut self, bridge: &Rc<RefCell<Bridge>>, event: &Event) {
+        if let Event::Gap { topic } = event
+            && let Some(recovery) = bridge.borrow_mut().recovery()
+        {
+            recovery.gap(topic);
+        }
         let call = bridge.borrow().on_event.clone();
         if let Some(call) = call {
             call(self, event);

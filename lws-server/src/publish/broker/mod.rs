@@ -13,14 +13,17 @@ mod envelope;
 mod link;
 mod mesh;
 mod presence;
+mod recovery;
 mod url;
 
 use crate::publish::topics::{Destination, Publication};
 use crate::server::group::Group;
 use crate::thread::command::Command;
+use crate::ws::Broadcast;
 use crate::{Context, PublishError};
 use bridge::Bridge;
 use lws_broker::Protocol;
+pub use lws_broker::RecentLimits;
 pub use lws_broker::mesh::MeshOptions;
 pub use lws_broker::presence::{PresenceError, PresenceLimits, PresenceOptions};
 #[doc(inline)]
@@ -30,6 +33,9 @@ pub use lws_broker::{
 use presence::SharedPresence;
 pub(crate) use presence::StreamPresences;
 pub use presence::{JoinError, Present};
+pub use recovery::Recovered;
+use recovery::RecoveryOptions;
+pub(crate) use recovery::{PreparedReplay, StreamRecovery};
 use std::cell::RefCell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -54,6 +60,7 @@ pub struct BrokerOptions {
     pub presence: Option<PresenceOptions>,
     carrier: CarrierOptions,
     on_event: Option<Arc<OnEvent>>,
+    recovery: Option<RecoveryOptions>,
 }
 
 /// What brings topics to other processes.
@@ -86,6 +93,7 @@ impl BrokerOptions {
             presence: None,
             carrier,
             on_event: None,
+            recovery: None,
         }
     }
 
@@ -117,6 +125,18 @@ impl BrokerOptions {
         let limits = mesh.limits.clone();
         let options = Options { limits, ..Options::default() };
         Self { options, ..Self::carried_by(prefix, CarrierOptions::Mesh(folder.into(), mesh)) }
+    }
+
+    /// Keeps the newest messages of topics with history for clients that come back: [`Context::subscribe_from`]. `show` makes of a message what
+    /// WebSockets get, with its position in some way, by which they come back. It is called once for each message, on the first thread.
+    #[must_use]
+    pub fn recover(
+        mut self,
+        limits: RecentLimits,
+        show: impl Fn(&Topic, Position, &Broadcast) -> Broadcast + Send + Sync + 'static,
+    ) -> Self {
+        self.recovery = Some(RecoveryOptions { limits, show: Arc::new(show) });
+        self
     }
 
     /// Has `call` called with each event but messages, on the first thread: gaps above all, after which an application sends its
