@@ -1,6 +1,7 @@
 //! Processes, their links and a broker, by a seed: with cuts in the middle of a message, stalls, crashes that lose the streams, and
 //! lost messages. The oracle judges what every subscriber received, and in the end, with everything healed, all are subscribed.
 
+mod clients;
 mod server;
 mod session;
 mod world;
@@ -41,6 +42,22 @@ fn at_most_once_from_a_broker_that_does_not_send_publications_back() {
 #[test]
 fn recovered_from_history_without_repeats() {
     run(Mode { history: true, echo: true });
+}
+
+#[test]
+fn clients_that_come_back_get_what_they_have_missed_once_and_in_order() {
+    let (mut recovered, mut reads) = (0, 0);
+    for seed in seeds() {
+        let mut world = World::new(Mode { history: true, echo: true }, seed);
+        world.clients_come_back = true;
+        if let Err(wrong) = world.run() {
+            panic!("seed {seed}: {wrong}");
+        }
+        recovered += world.recovered();
+        reads += world.reads();
+    }
+    // Or nothing is tested.
+    assert!(reads > 20 * seeds().end && recovered > 20 * seeds().end, "{recovered} messages and {reads} reads");
 }
 
 #[test]
