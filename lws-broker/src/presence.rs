@@ -109,6 +109,8 @@ impl std::error::Error for PresenceError {}
 const MARKER: &str = "lws-presence 1";
 /// Between two announcements, if there is more than one has room for.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Within this time, or an eighth of an interval, a process that asks is answered.
+const HELLO_DELAY_MAX: Duration = Duration::from_secs(1);
 /// A time to live that another process asks for, at most.
 const TTL_MAX: Duration = Duration::from_secs(3_600);
 /// Announcements that wait to be published, at most: with more, the oldest is left out.
@@ -254,7 +256,7 @@ impl Presence {
         match head.verb {
             "hello" => {
                 // Not all at once, if there are many.
-                let delay = self.below(self.options.interval / 8);
+                let delay = self.below((self.options.interval / 8).min(HELLO_DELAY_MAX));
                 self.announce_everything(now, delay);
             }
             "bye" => self.forget(head.process),
