@@ -400,7 +400,7 @@ impl Presence {
         self.ends.insert((until, head.process, topic));
     }
 
-    /// Another process has nobody in a topic any more.
+    /// Another process has no one in a topic any more.
     fn remove(&mut self, process: u64, topic: &Topic) {
         if let Some(processes) = self.others.get_mut(topic) {
             if let Some(announced) = processes.remove(&process) {

@@ -1,7 +1,7 @@
 //! Rooms whose members come back where they were: with history of a Redis server, which several processes may share.
 //! `cargo run -p lws-server --features broker --example rooms_resume -- 127.0.0.1:7681 'redis://127.0.0.1?history=256' 2`
 //!
-//! A client says `<` at `/rooms/NAME` to enter, and is told where the room is: `* EPOCH-OFFSET complete 0`. Each message begins with its
+//! A client says `<` at `/rooms/NAME` to enter, and learns where the room is: `* EPOCH-OFFSET complete 0`. Each message begins with its
 //! position: `EPOCH-OFFSET text`. After its connection was lost the client says `< EPOCH-OFFSET`, of the last message that it has, and
 //! receives what it has missed; or `gap` in place of `complete`, and then it has to ask elsewhere for the state of the room.
 

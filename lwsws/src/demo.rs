@@ -1,7 +1,7 @@
 //! The demo: its pages, and the WebSockets behind them. The messages of each are described in `pages/README.md`.
 
 use crate::broker::Sharing;
-use crate::plugins::{Count, Counter, Mirror, MirroredBoard, Shared, StatusReport};
+use crate::plugins::{Count, Counter, Mirror, MirroredBoard, SharedState, StatusReport};
 use lws_server::Builder;
 use lws_server::files::{Asset, Files};
 use lws_server::ws::Accepted;
@@ -27,7 +27,7 @@ pub(crate) fn pages() -> Files {
 pub(crate) struct Demo {
     board: MirroredBoard,
     /// One count for all; otherwise each WebSocket has its own.
-    count: Option<Arc<Shared<Count>>>,
+    count: Option<Arc<SharedState<Count>>>,
 }
 
 impl Demo {

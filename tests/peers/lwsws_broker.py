@@ -5,6 +5,7 @@ folder of sockets while each process is replaced. A client on each does what the
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import tempfile
@@ -183,6 +184,41 @@ async def by_folder(directory: str) -> None:
     checks.equal("the folder is empty", list(Path(directory, "mesh").iterdir()), [])
 
 
+def has_ended(process: int) -> bool:
+    """One that is no child of this process, and that its own parent has perhaps not waited for."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+async def upgraded(directory: str) -> None:
+    """SIGUSR2: the program runs anew at the same socket, with the board of the one before, which ends with its last client."""
+    pid_file = Path(directory, "pid")
+    with lwsws(f"mesh:{directory}/upgraded", "--pid-file", str(pid_file)) as (process, port):
+        old = await visit(port)
+        drawn = {await old.draw(number) for number in range(10)}
+        await agree([old], "it is drawn", drawn)
+        process.send_signal(signal.SIGUSR2)
+        await until("another process serves", lambda: pid_file.read_text().strip() != str(process.pid))
+        successor = int(pid_file.read_text())
+        try:
+            new = await visit(port)
+            await agree([old, new], "a program that runs anew has what was drawn", drawn)
+            drawn |= {await old.draw(100), await new.draw(200)}
+            await agree([old, new], "and both draw on", drawn)
+            checks.equal("the one before serves its client", process.poll(), None)
+            await old.close()
+            # Its connections in the mesh do not keep it.
+            checks.equal("and ends with it", await asyncio.to_thread(process.wait, 30), 0)
+            drawn.add(await new.draw(300))
+            await agree([new], "nothing is lost with it", drawn)
+            await new.close()
+        finally:
+            os.kill(successor, signal.SIGTERM)
+            await until("it has ended", lambda: has_ended(successor))
+
+
 def run(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run([server_binary(), *arguments], capture_output=True, text=True, timeout=60)
 
@@ -214,6 +250,8 @@ with tempfile.TemporaryDirectory() as directory:
         refused(directory)
     with checks.scenario("folder"):
         asyncio.run(asyncio.wait_for(by_folder(directory), 180))
+    with checks.scenario("upgraded"):
+        asyncio.run(asyncio.wait_for(upgraded(directory), 120))
     redis = Redis()
     try:
         with checks.scenario("redis"):

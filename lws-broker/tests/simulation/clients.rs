@@ -1,6 +1,6 @@
 //! Clients of one process that leave topics and come back with the position that they have got to.
 //!
-//! Each checks what it gets: of one stream every message, in order and once, or it was told of a gap.
+//! Each checks what it gets: of one stream every message, in order and once, or it has learnt of a gap.
 
 use lws_broker::{Asked, Broker, Position, Recent, RecentLimits, Remote, Replay, Time, Topic};
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ struct Client {
     place: Place,
     /// That of the last message.
     position: Option<Position>,
-    /// It was told that messages may be missing.
+    /// It has learnt that messages may be missing.
     has_gap: bool,
 }
 
@@ -112,7 +112,7 @@ impl Clients {
         assert_eq!(client.position, replay.newest, "{topic}: it has everything");
     }
 
-    /// In the end nobody waits.
+    /// In the end none waits.
     pub(crate) fn judge(&self) {
         for (topic, client) in &self.clients {
             assert_ne!(client.place, Place::Waiting, "{topic}");

@@ -57,7 +57,10 @@ fn clients_that_come_back_get_what_they_have_missed_once_and_in_order() {
         reads += world.reads();
     }
     // Or nothing is tested.
-    assert!(reads > 20 * seeds().end && recovered > 20 * seeds().end, "{recovered} messages and {reads} reads");
+    assert!(
+        reads > 20 * seeds().end && recovered > 20 * seeds().end,
+        "{recovered} messages and {reads} reads"
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! In place of brokers, where the program was built without them.
 
 use crate::log::Log;
-use crate::plugins::{Shared, State};
+use crate::plugins::{SharedState, State};
 use lws_server::Builder;
 use std::io;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl Sharing {
         builder
     }
 
-    pub(crate) fn share<S: State>(&self, _: &str, _: impl FnOnce() -> S) -> Option<Arc<Shared<S>>> {
+    pub(crate) fn share<S: State>(&self, _: &str, _: impl FnOnce() -> S) -> Option<Arc<SharedState<S>>> {
         None
     }
 }

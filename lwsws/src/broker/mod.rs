@@ -1,7 +1,7 @@
 //! What processes share: a broker by its URL, and the states that stand behind its topics.
 
 use crate::log::Log;
-use crate::plugins::{Shared, State};
+use crate::plugins::{SharedState, State};
 use lws_server::broker::{BrokerOptions, Event};
 use lws_server::{Builder, Context};
 use std::collections::HashMap;
@@ -14,16 +14,16 @@ const PREFIX: &str = "lwsws/";
 
 /// The states that processes share, if a broker was named.
 #[derive(Clone, Default)]
-pub(crate) struct Sharing(Option<Arc<SharedStates>>);
+pub(crate) struct Sharing(Option<Arc<BrokerStates>>);
 
-struct SharedStates {
+struct BrokerStates {
     options: BrokerOptions,
     /// By topic.
-    states: Mutex<HashMap<String, Box<dyn Kept>>>,
+    states: Mutex<HashMap<String, Box<dyn FollowedState>>>,
 }
 
 /// A state that is there as long as something is served that shows it. Each call answers whether it is.
-trait Kept: Send {
+trait FollowedState: Send {
     /// It keeps up with other processes from now on.
     fn keep(&self, cx: &mut Context<'_>) -> bool;
 
@@ -31,7 +31,7 @@ trait Kept: Send {
     fn ask(&self, cx: &mut Context<'_>) -> bool;
 }
 
-impl<S: State> Kept for Weak<Shared<S>> {
+impl<S: State> FollowedState for Weak<SharedState<S>> {
     fn keep(&self, cx: &mut Context<'_>) -> bool {
         self.upgrade().map(|shared| shared.keep(cx)).is_some()
     }
@@ -50,7 +50,7 @@ impl Sharing {
         let Some(url) = url else { return Ok(Self::default()) };
         let options = BrokerOptions::from_url(PREFIX, url);
         let options = options.map_err(|error| io::Error::other(format!("the broker: {error}")))?;
-        Ok(Self(Some(Arc::new(SharedStates { options, states: Mutex::default() }))))
+        Ok(Self(Some(Arc::new(BrokerStates { options, states: Mutex::default() }))))
     }
 
     /// Has a server share its topics. What becomes of the broker is logged.
@@ -72,16 +72,20 @@ impl Sharing {
     }
 
     /// A state that processes share, by its name; `None` if there is no broker.
-    pub(crate) fn share<S: State>(&self, name: &str, state: impl FnOnce() -> S) -> Option<Arc<Shared<S>>> {
+    pub(crate) fn share<S: State>(
+        &self,
+        name: &str,
+        state: impl FnOnce() -> S,
+    ) -> Option<Arc<SharedState<S>>> {
         let states = self.0.as_ref()?;
-        let shared = Arc::new(Shared::new(format!("{PREFIX}{name}"), state()));
+        let shared = Arc::new(SharedState::new(format!("{PREFIX}{name}"), state()));
         states.lock().insert(shared.topic().to_owned(), Box::new(Arc::downgrade(&shared)));
         Some(shared)
     }
 }
 
-impl SharedStates {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Box<dyn Kept>>> {
+impl BrokerStates {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Box<dyn FollowedState>>> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,7 +1,7 @@
 //! `dumb-increment-protocol`: a number that goes up.
 
 use super::pace::{PERIOD_OPTION, Pace};
-use super::shared::{Shared, State};
+use super::shared::{SharedState, State};
 use crate::broker::Sharing;
 use lws_plugin::{
     OptionError, Options, Plugin, SessionKind, SiteFacts, SiteProtocol, StartError, websockets,
@@ -58,7 +58,7 @@ fn pace(options: &Options) -> Result<Pace, OptionError> {
 /// The counters of a site, all of one pace.
 struct Counters {
     pace: Pace,
-    count: Option<Arc<Shared<Count>>>,
+    count: Option<Arc<SharedState<Count>>>,
 }
 
 impl SiteProtocol for Counters {
@@ -131,21 +131,21 @@ pub(crate) struct Counter {
     pace: Pace,
     /// Its own count, unless there is one for all.
     value: u64,
-    count: Option<Arc<Shared<Count>>>,
+    count: Option<Arc<SharedState<Count>>>,
 }
 
 impl Counter {
-    fn new(pace: Pace, count: Option<Arc<Shared<Count>>>) -> Self {
+    fn new(pace: Pace, count: Option<Arc<SharedState<Count>>>) -> Self {
         Self { pace, value: 0, count }
     }
 
     /// One that shows this count, or its own.
-    pub(crate) fn showing(count: Option<Arc<Shared<Count>>>) -> Self {
+    pub(crate) fn showing(count: Option<Arc<SharedState<Count>>>) -> Self {
         Self::new(Pace::new(PERIOD), count)
     }
 
     /// The count of the demo.
-    pub(crate) fn shared(sharing: &Sharing) -> Option<Arc<Shared<Count>>> {
+    pub(crate) fn shared(sharing: &Sharing) -> Option<Arc<SharedState<Count>>> {
         sharing.share("counter", || Count::new(PERIOD))
     }
 

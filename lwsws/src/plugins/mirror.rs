@@ -1,7 +1,7 @@
 //! `lws-mirror-protocol`: a drawing board that all its WebSockets share.
 
 use super::board::{self, Board};
-use super::shared::Shared;
+use super::shared::SharedState;
 use crate::broker::Sharing;
 use lws_plugin::{Options, Plugin, SessionKind, SiteFacts, SiteProtocol, StartError, websockets};
 use lws_server::ws::{Accepted, CloseCode, Handler, Message, Prepared};
@@ -41,7 +41,7 @@ pub(crate) enum MirroredBoard {
     /// That of this process. One for all threads, as there is one order; what is done under the lock is short.
     Own(Arc<Mutex<Board>>),
     /// That of several processes.
-    Shared(Arc<Shared<Board>>),
+    Shared(Arc<SharedState<Board>>),
 }
 
 impl MirroredBoard {
@@ -69,7 +69,7 @@ impl MirroredBoard {
 /// A board for as long as something is served there.
 enum WeakBoard {
     Own(Weak<Mutex<Board>>),
-    Shared(Weak<Shared<Board>>),
+    Shared(Weak<SharedState<Board>>),
 }
 
 impl WeakBoard {

@@ -19,7 +19,7 @@ mod status;
 
 pub(crate) use counter::{Count, Counter};
 pub(crate) use mirror::{Mirror, MirroredBoard};
-pub(crate) use shared::{Shared, State};
+pub(crate) use shared::{SharedState, State};
 pub(crate) use status::StatusReport;
 
 use crate::broker::Sharing;

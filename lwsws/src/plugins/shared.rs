@@ -33,7 +33,7 @@ pub(crate) trait State: Send + 'static {
 }
 
 /// One state, its topic, and who is informed in this process.
-pub(crate) struct Shared<S> {
+pub(crate) struct SharedState<S> {
     topic: String,
     /// A topic of this process alone, for those who show the state.
     changes: String,
@@ -45,7 +45,7 @@ pub(crate) struct Shared<S> {
     is_answering: AtomicBool,
 }
 
-impl<S: State> Shared<S> {
+impl<S: State> SharedState<S> {
     pub(crate) fn new(topic: String, state: S) -> Self {
         Self {
             changes: format!("changes/{topic}"),

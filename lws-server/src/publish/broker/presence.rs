@@ -210,7 +210,7 @@ impl Context<'_> {
         }
     }
 
-    /// The process ends: it has nobody any more.
+    /// The process ends: it has no one any more.
     pub(super) fn end_presence(&mut self, bridge: &Rc<RefCell<Bridge>>) {
         let group = Arc::clone(&self.state.group);
         if let Some(shared) = group.broker.as_ref().and_then(|broker| broker.presence()) {

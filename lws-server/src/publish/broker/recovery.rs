@@ -1,4 +1,4 @@
-//! WebSockets that come back to a topic with the position that they have got to: they get what they have missed, or are told of a gap.
+//! WebSockets that come back to a topic with the position that they have got to: they get what they have missed, or learn of a gap.
 //!
 //! The thread that owns the broker has the newest messages of the topics, and reads the history of one once for all who need it. What a
 //! WebSocket gets is fixed there, between two messages of the topic; on its own thread it is subscribed at the same place, so that nothing is
