@@ -122,7 +122,7 @@ mod tests {
     fn a_broker_is_named_by_its_url() {
         assert!(Sharing::by(None).is_ok_and(|sharing| sharing.0.is_none()));
         assert!(Sharing::by(Some("mesh:/run/lws")).is_ok_and(|sharing| sharing.0.is_some()));
-        let error = Sharing::by(Some("http://db.example")).unwrap_err().to_string();
+        let error = Sharing::by(Some("http://db.example")).expect_err("no broker").to_string();
         assert!(error.starts_with("the broker: a broker is redis://"), "{error}");
     }
 }

@@ -336,9 +336,9 @@ impl Context<'_> {
         let Some(event) = event else { return };
         match event {
             Event::History { topic, newest, entries } => {
-                return self.topic_read(bridge, &topic, Some((newest, entries)));
+                return self.topic_read(bridge, &topic, newest, &entries);
             }
-            Event::Refused { ref topic, receipt: None, .. } => self.topic_read(bridge, topic, None),
+            Event::Refused { ref topic, receipt: None, .. } => self.topic_refused(bridge, topic),
             _ => {}
         }
         if let Event::Message { topic, payload, position } = &event {

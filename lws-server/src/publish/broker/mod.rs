@@ -1,4 +1,4 @@
-//! Topics that several processes share over a message broker, such as Redis.
+//! Topics that several processes share over a message broker, such as Redis, or on one machine [without one](BrokerOptions::mesh).
 //!
 //! A server with a broker keeps topics of some prefixes there ([`BrokerOptions::prefixes`]). Handlers subscribe and publish as before:
 //! [`Context::subscribe`], [`Context::publish_topic`], [`Handle::publish_topic`](crate::Handle::publish_topic). The first WebSocket of

@@ -111,7 +111,10 @@ impl std::error::Error for JoinError {}
 
 /// Where the WebSockets of one thread are, and by which texts.
 #[derive(Debug, Default)]
-pub(crate) struct StreamPresences(HashMap<StreamId, Vec<(Topic, Option<Box<str>>)>>);
+pub(crate) struct StreamPresences(HashMap<StreamId, Vec<Membership>>);
+
+/// A topic, and the text by which a stream is present in it.
+type Membership = (Topic, Option<Box<str>>);
 
 impl Context<'_> {
     /// Notes that the WebSocket that the call is about is in a topic, with a text that says who it is to the others, or only to be counted.
@@ -179,7 +182,7 @@ impl Context<'_> {
         }
     }
 
-    fn left_presences(&mut self, presences: &[(Topic, Option<Box<str>>)]) {
+    fn left_presences(&mut self, presences: &[Membership]) {
         let group = Arc::clone(&self.state.group);
         let Some(shared) = group.broker.as_ref().and_then(|broker| broker.presence()) else { return };
         {

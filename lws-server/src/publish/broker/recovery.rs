@@ -101,14 +101,17 @@ impl TopicRecovery {
 
 /// The messages of the last replay, encoded once for all streams of the thread that get some of them.
 #[derive(Default)]
-pub(crate) struct PreparedReplay(Option<(Arc<[Broadcast]>, Rc<[Rc<Prepared>]>)>);
+pub(crate) struct PreparedReplay(Option<(Arc<[Broadcast]>, PreparedMessages)>);
+
+type PreparedMessages = Rc<[Rc<Prepared>]>;
 
 impl PreparedReplay {
-    fn of(&mut self, messages: &Arc<[Broadcast]>) -> Rc<[Rc<Prepared>]> {
+    fn of(&mut self, messages: &Arc<[Broadcast]>) -> PreparedMessages {
         match &self.0 {
             Some((known, prepared)) if Arc::ptr_eq(known, messages) => Rc::clone(prepared),
             _ => {
-                let prepared: Rc<[_]> = messages.iter().map(|message| Rc::new(message.prepare())).collect();
+                let prepared: PreparedMessages =
+                    messages.iter().map(|message| Rc::new(message.prepare())).collect();
                 self.0 = Some((Arc::clone(messages), Rc::clone(&prepared)));
                 prepared
             }
@@ -217,17 +220,22 @@ impl Context<'_> {
         self.report_topics();
     }
 
-    /// The history of a topic is here, or will never be.
+    /// The history of a topic is here.
     pub(super) fn topic_read(
         &mut self,
         bridge: &Rc<RefCell<Bridge>>,
         topic: &Topic,
-        read: Option<(Option<Position>, Vec<(u64, Bytes)>)>,
+        newest: Option<Position>,
+        entries: &[(u64, Bytes)],
     ) {
-        let answers = bridge.borrow_mut().recovery().map(|recovery| match &read {
-            Some((newest, entries)) => recovery.history(topic, *newest, entries),
-            None => recovery.forget(topic),
-        });
-        self.answer_all(topic, answers.unwrap_or_default());
+        let recovered =
+            bridge.borrow_mut().recovery().map(|recovery| recovery.history(topic, newest, entries));
+        self.answer_all(topic, recovered.unwrap_or_default());
+    }
+
+    /// The broker refuses a topic: its history will never be here.
+    pub(super) fn topic_refused(&mut self, bridge: &Rc<RefCell<Bridge>>, topic: &Topic) {
+        let forgotten = bridge.borrow_mut().recovery().map(|recovery| recovery.forget(topic));
+        self.answer_all(topic, forgotten.unwrap_or_default());
     }
 }
