@@ -7,10 +7,15 @@ use std::io;
 use std::sync::Arc;
 
 /// Nothing is shared.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sharing;
 
 impl Sharing {
+    /// Nothing is shared.
+    pub(crate) fn none() -> Self {
+        Self
+    }
+
     /// Nothing is shared.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 const PREFIX: &str = "lwsws/";
 
 /// The states that processes share, if a broker was named.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Sharing(Option<Arc<BrokerStates>>);
 
 struct BrokerStates {
@@ -42,12 +42,17 @@ impl<S: State> FollowedState for Weak<SharedState<S>> {
 }
 
 impl Sharing {
+    /// Nothing is shared.
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
     /// By the broker of a URL, if there is one.
     ///
     /// # Errors
     /// No broker has this URL.
     pub(crate) fn by(url: Option<&str>) -> io::Result<Self> {
-        let Some(url) = url else { return Ok(Self::default()) };
+        let Some(url) = url else { return Ok(Self::none()) };
         let options = BrokerOptions::from_url(PREFIX, url);
         let options = options.map_err(|error| io::Error::other(format!("the broker: {error}")))?;
         Ok(Self(Some(Arc::new(BrokerStates { options, states: Mutex::default() }))))

@@ -159,7 +159,7 @@ impl ConfigurationArguments {
         options: &Options,
     ) -> Result<(Config, Arc<Registry>), ExitCode> {
         let config = read(folder, options).ok_or(ExitCode::FAILURE)?;
-        let registry = self.registry(&config, &Sharing::default()).map_err(complain)?;
+        let registry = self.registry(&config, &Sharing::none()).map_err(complain)?;
         Ok((config, Arc::new(registry)))
     }
 
@@ -168,7 +168,7 @@ impl ConfigurationArguments {
         let (config, report) = Config::read(folder, options);
         tell(&report);
         let mut fails = report.fails_check();
-        let registry = self.registry(&config, &Sharing::default()).map_err(complain);
+        let registry = self.registry(&config, &Sharing::none()).map_err(complain);
         fails |= registry.is_err();
         if let Ok(registry) = &registry {
             let mut findings = protocols::unknown(&config, registry);

@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn each_mount_has_a_board_for_as_long_as_something_is_served_there() {
-        let boards = Boards::new("a", &Sharing::default());
+        let boards = Boards::new("a", &Sharing::none());
         let (a, b) = (boards.at("/a"), boards.at("/b"));
         assert!(is_same(&a, &boards.at("/a")) && !is_same(&a, &b));
         drop((a, b));

@@ -101,7 +101,7 @@ pub(crate) fn built_in_names() -> String {
         let plugin = registered.plugin();
         format!("{} ({})", plugin.name(), kinds(plugin))
     };
-    built_in(&Sharing::default()).iter().map(name).collect::<Vec<_>>().join(", ")
+    built_in(&Sharing::none()).iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 fn kinds(plugin: &dyn Plugin) -> String {
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn every_plugin_that_is_built_in_is_found_by_its_name_and_begins_without_options() {
-        let registry = built_in(&Sharing::default());
+        let registry = built_in(&Sharing::none());
         let mut names: Vec<_> = registry.iter().map(|registered| registered.plugin().name()).collect();
         names.sort_unstable();
         let expected = [
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn options_are_checked_and_named() {
-        let registry = built_in(&Sharing::default());
+        let registry = built_in(&Sharing::none());
         for (name, options, expected) in [
             (
                 "dumb-increment-protocol",
