@@ -74,6 +74,18 @@ pub enum Event {
         /// The topic.
         topic: Topic,
     },
+    /// The history of a topic, as [`Broker::read_history`](crate::Broker::read_history) has asked for it. Every message up to `newest` was
+    /// reported before, but for those of `entries` that are older than the subscription; what follows is behind it.
+    History {
+        /// The topic.
+        topic: Topic,
+        /// The newest position. `None` if the broker has no history.
+        newest: Option<Position>,
+        /// Offsets and payloads, in their order: no more than half of
+        /// [`Limits::recovery_messages_max`](crate::Limits::recovery_messages_max) before the newest that was known when it was read. None if
+        /// they are larger than [`Limits::recovery_bytes_max`](crate::Limits::recovery_bytes_max).
+        entries: Vec<(u64, Bytes)>,
+    },
     /// The broker does not accept something. It is not tried again.
     Refused {
         /// The topic that it is about.

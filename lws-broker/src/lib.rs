@@ -26,6 +26,8 @@ pub mod oracle;
 mod outgoing;
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod percent;
+pub mod presence;
+mod recent;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod remote;
@@ -42,6 +44,7 @@ pub use event::{Cause, Event, Full, Position, Receipt};
 pub use local::Local;
 pub use lws_proto::Time;
 pub use options::{Limits, Options};
+pub use recent::{Asked, Recent, RecentLimits, Replay};
 pub use remote::{Remote, TransportRequest};
 #[cfg(any(feature = "nats", feature = "redis"))]
 pub use servers::{NotAServerList, ServerList};
@@ -63,6 +66,14 @@ pub trait Broker {
     /// # Errors
     /// A limit is reached. Nothing of the publication is kept.
     fn publish(&mut self, now: Time, topic: &Topic, payload: Bytes) -> Result<Receipt, Full>;
+
+    /// Reads the history of a topic that is subscribed to, for those who come to it with a position of before. Answers whether an
+    /// [`Event::History`] comes of it, in its place among the messages, unless the subscription ends or is refused. Asked again while one is
+    /// to come, it is that one: the broker is asked once.
+    fn read_history(&mut self, now: Time, topic: &Topic) -> bool {
+        let _ = (now, topic);
+        false
+    }
 
     /// What has happened. To be called until it is `None`, after every other call.
     fn poll(&mut self) -> Option<Event>;

@@ -427,6 +427,17 @@ impl Broker for Remote {
         Ok(receipt)
     }
 
+    fn read_history(&mut self, now: Time, topic: &Topic) -> bool {
+        let has_history = match &self.link {
+            LinkPhase::Up(up) => up.session.features().history,
+            // It is not known yet: a broker without history answers that it has none.
+            _ => true,
+        };
+        let reads = has_history && self.subscriptions.read_history(topic, &mut self.out);
+        self.settle(now);
+        reads
+    }
+
     fn poll(&mut self) -> Option<Event> {
         self.out.events.pop_front()
     }

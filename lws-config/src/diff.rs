@@ -63,13 +63,14 @@ pub enum Fate {
 }
 
 /// Fields of [`Global`] that are fixed once a process runs.
-const FIXED: [&str; 14] = [
+const FIXED: [&str; 15] = [
     "user",
     "group",
     "threads",
     "descriptors",
     "kept_capabilities",
     "event_loop",
+    "broker",
     "plugin_directories",
     "admin",
     "drain_delay",

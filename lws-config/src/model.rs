@@ -55,6 +55,10 @@ pub struct Global {
     pub kept_capabilities: Vec<String>,
     /// The loop to run on, by the name that the program has for it; `loop`, which libwebsockets does not know.
     pub event_loop: Option<String>,
+    /// The URL of a broker by which processes share topics; `broker`, which libwebsockets does not know. What stands before the host, such as
+    /// a password, is not printed.
+    #[serde(serialize_with = "without_user")]
+    pub broker: Option<String>,
     /// Where operators come: a path or a loopback address; `admin`.
     pub admin: Option<String>,
     /// How long readiness is denied before listeners close; `drain-delay`.
@@ -519,4 +523,13 @@ pub enum OptionValue {
 /// Writes a duration as whole seconds, as the files do.
 fn seconds<S: serde::Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     duration.map(|duration| duration.as_secs()).serialize(serializer)
+}
+
+/// Writes a URL without what stands before its host: a user, and most often a password.
+fn without_user<S: serde::Serializer>(url: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    let shown = url.as_deref().map(|url| match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{REDACTED}@{host}"),
+        _ => url.to_owned(),
+    });
+    shown.serialize(serializer)
 }

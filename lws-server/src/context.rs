@@ -215,6 +215,13 @@ pub(crate) trait DriverAccess {
     fn close_link(&mut self, id: ConnectionId);
     fn start_tls(&mut self, id: ConnectionId, provider: Arc<dyn Provider>, timeout: Duration);
     fn deliver(&mut self, id: ConnectionId, key: StreamKey, subscription: Subscription);
+    #[cfg(feature = "broker")]
+    fn recovered(
+        &mut self,
+        id: ConnectionId,
+        key: StreamKey,
+        recovery: Box<crate::publish::broker::StreamRecovery>,
+    );
     fn send_away(&mut self, id: ConnectionId, key: StreamKey);
     fn pace_messages(&mut self);
     fn set_timer(&mut self, at: Option<Time>);

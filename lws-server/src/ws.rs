@@ -87,6 +87,18 @@ pub trait Handler: 'static {
         true
     }
 
+    /// What came of [`Context::subscribe_from`]: the WebSocket is subscribed from now on. What is sent here stands before the messages that
+    /// it has missed, if they are known, and those that follow.
+    #[cfg(feature = "broker")]
+    fn recovered(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: WebSocket<'_>,
+        recovered: &crate::broker::Recovered,
+    ) {
+        let _ = (cx, stream, recovered);
+    }
+
     /// [`Handle::wake`](crate::Handle::wake) or [`Context::wake`] was called for the WebSocket.
     #[doc(alias = "LWS_CALLBACK_EVENT_WAIT_CANCELLED")]
     fn wake(&mut self, cx: &mut Context<'_>, stream: WebSocket<'_>) {

@@ -9,7 +9,7 @@ use crate::loops;
 use crate::plugins;
 use crate::process::ProcessArguments;
 use crate::proxy::Forward;
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use lws_server::tls::{self, Host, Identity, KeyLog};
 use lws_server::ws::Deflate;
 use std::io;
@@ -29,6 +29,16 @@ SIGTERM or SIGINT ends the server in an orderly way, a second one at once. SIGHU
 the configuration and certificates again, SIGUSR1 opens the access log again. SIGUSR2 runs
 the program's file again, which serves in place of this process once it is ready, at the
 same sockets; SIGWINCH does nothing.";
+
+/// What the program shares with other processes.
+#[derive(Debug, Default, Args)]
+pub(crate) struct BrokerArguments {
+    /// Share the drawing board and the counter of the demo, and those of ws-protocols, with other processes: by Redis (redis://HOST, rediss://,
+    /// redis+unix:///SOCKET), NATS (nats://HOST:PORT) or, on one machine, a folder that they alone may enter (mesh:/FOLDER). Arguments can
+    /// be seen by other users: a password is better in the key broker of a configuration
+    #[arg(long = "broker", value_name = "URL")]
+    pub(crate) url: Option<String>,
+}
 
 /// Serves a directory over HTTP, or a demo without one
 #[derive(Debug, Parser)]
@@ -180,6 +190,9 @@ pub(crate) struct Arguments {
     /// its user alone may open, or a loopback address with its port
     #[arg(long, value_name = "ADDR|PATH")]
     pub(crate) admin: Option<AdminAddress>,
+
+    #[command(flatten)]
+    pub(crate) broker: BrokerArguments,
 
     #[command(flatten, next_help_heading = "Process")]
     pub(crate) process: ProcessArguments,

@@ -4,6 +4,8 @@
 mod acme;
 mod admin;
 mod arguments;
+#[cfg_attr(not(feature = "broker"), path = "broker/absent.rs")]
+mod broker;
 mod certificate;
 mod configuration;
 mod demo;
@@ -31,6 +33,7 @@ mod upgrade;
 
 use admin::{Admin, AdminAddress, Operated, Reloads};
 use arguments::Arguments;
+use broker::Sharing;
 use configuration::Served;
 use launch::Launcher;
 use log::{Log, Rules};
@@ -59,7 +62,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(status) => return status,
     };
-    if let Some(status) = arguments.configuration.run() {
+    if let Some(status) = arguments.configuration.run(&arguments.broker) {
         return status;
     }
     if arguments.limits {
@@ -198,7 +201,7 @@ fn finish_log(log: Log, served: &io::Result<()>) {
 /// Opens everything that the server needs, and becomes the user that it is to run as.
 fn prepare(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result<PreparedServer> {
     let manager = Manager::from_environment()?;
-    let configured = arguments.configuration.prepare()?;
+    let configured = arguments.configuration.prepare(&arguments.broker)?;
     set_open_files_limit(configured.as_ref().and_then(Served::descriptors))?;
     let pid_file = arguments.process.pid_file(launcher.as_mut())?;
     let mut sockets = Sockets { manager: manager::sockets()?, handed_over: process::handed_over(launcher) };
@@ -356,7 +359,8 @@ fn configured_server(
 ) -> io::Result<Server> {
     let threads = served.threads().map_or_else(|| threads(arguments), Ok)?;
     let rules = log_rules(arguments, Some(served.log_rules()));
-    let mut builder = Server::builder().driver_options(served.driver_options(driver_options(arguments)));
+    let builder = Server::builder().driver_options(served.driver_options(driver_options(arguments)));
+    let mut builder = served.sharing().connect(builder, log);
     let drain_timeout = served.budget("drain-timeout-ms").map(Duration::from_millis);
     builder = builder.listening_sockets(sockets.all());
     builder = builder
@@ -472,7 +476,9 @@ fn describe(
         builder = builder.authentication(gate);
     }
     let files = arguments.files.files(arguments.directory.as_deref())?;
-    let (log, rules, demo) = (log.cloned(), log_rules(arguments, None), demo::Demo::default());
+    let sharing = Sharing::by(arguments.broker.url.as_deref())?;
+    let builder = sharing.connect(builder, log);
+    let (log, rules, demo) = (log.cloned(), log_rules(arguments, None), demo::Demo::new(&sharing));
     let proxies = arguments.proxies.clone();
     let builder = builder.client_options(lws_proxy::client_options());
     Ok(builder.threads(threads, move |builder| {

@@ -32,7 +32,7 @@ LOOPS+=,lws-server/full,lws-server/fuzz,lws-server/tracing,lwsws/acme,lwsws/trac
 # And the door of the C interface for the conformance kit.
 LOOPS+=,lws-ffi/conformance
 # The oracle of brokers' tests.
-LOOPS+=,lws-broker/testing,lws-server/broker
+LOOPS+=,lws-broker/testing,lws-server/broker,lwsws/broker
 export LOOPS
 
 # Builds the examples of all crates, as the step `tests` does.

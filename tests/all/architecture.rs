@@ -645,7 +645,7 @@ fn comments_use_the_words_of_the_field() {
 }
 
 /// Names that several types of one crate share, and why each is read with what stands before it.
-const SHARED_TYPE_NAMES: [(&str, &str, &str); 23] = [
+const SHARED_TYPE_NAMES: [(&str, &str, &str); 24] = [
     ("lws-client", "Context", "of a reply and of a WebSocket: `lws_client::Context`, `ws::Context`"),
     ("lws-client", "Decoder", "one with the feature `decompress`, and one without"),
     ("lws-files", "Listed", "an entity tag of a list, and an entry of a directory"),
@@ -677,6 +677,7 @@ const SHARED_TYPE_NAMES: [(&str, &str, &str); 23] = [
     ("lws-server", "Step", "of resolving a request, and of changing sites"),
     ("lws-server", "Spans", "one with the feature `tracing`, and one without"),
     ("lwsws", "Orders", "one with the feature `acme`, and one without"),
+    ("lwsws", "Sharing", "one with the feature `broker`, and one without"),
 ];
 
 /// The names of types that a crate declares more than once, outside of its tests.

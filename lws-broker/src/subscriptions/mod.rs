@@ -55,6 +55,18 @@ struct Upstream {
     missed: bool,
     /// A message has come, or the position was compared, since the last sweep.
     is_fresh: bool,
+    /// Whether its history is read for the application.
+    reads: HistoryRead,
+}
+
+/// How far the reading of a topic's history is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HistoryRead {
+    Unwanted,
+    /// With the next question.
+    Wanted,
+    /// The question that is on its way is for earlier messages, too.
+    Asked,
 }
 
 /// How far a subscription is.
@@ -130,6 +142,7 @@ impl Subscriptions {
             position: None,
             missed: false,
             is_fresh: true,
+            reads: HistoryRead::Unwanted,
         };
         self.topics.insert(topic.clone(), upstream);
     }
@@ -139,6 +152,7 @@ impl Subscriptions {
         let key = (now + self.linger, self.number());
         if let Some(upstream) = self.topics.get_mut(topic).filter(|upstream| upstream.is_wanted()) {
             upstream.lingers = Some(key);
+            upstream.reads = HistoryRead::Unwanted;
             self.lingering.insert(key, topic.clone());
         }
     }
@@ -213,13 +227,30 @@ impl Subscriptions {
         };
         if history {
             upstream.phase = Phase::Recovering(Box::default());
-            out.recoveries.push((topic.clone(), upstream.position));
+            out.recoveries.push((topic.clone(), upstream.asks_from(&self.limits)));
             return;
         }
         self.pending -= 1;
         upstream.phase = Phase::Live;
         upstream.position = None;
         upstream.begin(topic, out);
+        if upstream.reads != HistoryRead::Unwanted {
+            upstream.report_history(topic, None, Vec::new(), out);
+        }
+    }
+
+    /// Reads the history of a topic for the application. Answers whether somebody is subscribed to it.
+    pub(crate) fn read_history(&mut self, topic: &Topic, out: &mut Outbox) -> bool {
+        let Some(upstream) = self.topics.get_mut(topic).filter(|upstream| upstream.is_wanted()) else {
+            return false;
+        };
+        if upstream.reads == HistoryRead::Unwanted {
+            upstream.reads = HistoryRead::Wanted;
+            if matches!(upstream.phase, Phase::Live) {
+                self.fetch(topic, out);
+            }
+        }
+        true
     }
 
     /// The broker does not accept a subscription.
@@ -273,6 +304,9 @@ impl Subscriptions {
     fn queue_again(&mut self, topic: &Topic) {
         let number = self.number();
         let Some(upstream) = self.topics.get_mut(topic) else { return };
+        if upstream.reads == HistoryRead::Asked {
+            upstream.reads = HistoryRead::Wanted;
+        }
         match std::mem::replace(&mut upstream.phase, Phase::Queued(number)) {
             Phase::Queued(before) => {
                 upstream.phase = Phase::Queued(before);
@@ -340,7 +374,7 @@ impl Subscriptions {
         let Some(upstream) = self.topics.get_mut(topic) else { return };
         upstream.phase = Phase::Recovering(Box::new(Recovery::continued()));
         self.pending += 1;
-        out.recoveries.push((topic.clone(), upstream.position));
+        out.recoveries.push((topic.clone(), upstream.asks_from(&self.limits)));
     }
 
     /// A message has come.
@@ -396,11 +430,11 @@ impl Subscriptions {
             upstream.begin(topic, out);
         }
         if let (Some(from), Some(newest)) = (upstream.position, history.newest) {
-            for (offset, payload) in history.entries.into_iter().filter(|(offset, _)| *offset > from.offset) {
+            for (offset, payload) in history.entries.iter().filter(|(offset, _)| *offset > from.offset) {
                 // The history is whole: there is none between one entry and the next.
-                let place =
-                    Place { position: Position { epoch: newest.epoch, offset }, previous: from.offset };
-                upstream.deliver(topic, payload, Some(place), out);
+                let position = Position { epoch: newest.epoch, offset: *offset };
+                let place = Place { position, previous: from.offset };
+                upstream.deliver(topic, payload.clone(), Some(place), out);
             }
         }
         let newest_held = recovery.newest();
@@ -409,12 +443,50 @@ impl Subscriptions {
         }
         upstream.advance(history.newest);
         upstream.advance(newest_held);
+        match upstream.reads {
+            HistoryRead::Unwanted => {}
+            HistoryRead::Asked => {
+                // Behind all messages that it may contain, so that what follows is behind it.
+                let newest = upstream.position;
+                let is_of_it = newest.map(|it| it.epoch) == history.newest.map(|it| it.epoch);
+                let entries = if is_of_it { history.entries } else { Vec::new() };
+                upstream.report_history(&history.topic, newest, entries, out);
+            }
+            HistoryRead::Wanted if upstream.position.is_some() => self.fetch(&history.topic, out),
+            // The broker could not find out what is the newest.
+            HistoryRead::Wanted => upstream.report_history(&history.topic, None, Vec::new(), out),
+        }
     }
 }
 
 impl Upstream {
     fn is_wanted(&self) -> bool {
         self.lingers.is_none()
+    }
+
+    /// Behind which position the broker is asked for messages: earlier ones, too, if the application reads history, but no more than may
+    /// come at once together with those that were missed.
+    fn asks_from(&mut self, limits: &Limits) -> Option<Position> {
+        let position = self.position?;
+        if self.reads == HistoryRead::Unwanted {
+            return Some(position);
+        }
+        self.reads = HistoryRead::Asked;
+        let back = u64::try_from(limits.recovery_messages_max / 2).unwrap_or(u64::MAX);
+        Some(Position { offset: position.offset.saturating_sub(back), ..position })
+    }
+
+    fn report_history(
+        &mut self,
+        topic: &Topic,
+        newest: Option<Position>,
+        entries: Vec<(u64, Bytes)>,
+        out: &mut Outbox,
+    ) {
+        self.reads = HistoryRead::Unwanted;
+        if self.is_wanted() {
+            out.events.push_back(Event::History { topic: topic.clone(), newest, entries });
+        }
     }
 
     fn gap(&mut self, topic: &Topic, out: &mut Outbox) {

@@ -68,6 +68,9 @@ impl Fixture {
             Event::Refused { .. } => "R".to_owned(),
             Event::Message { position: Some(position), .. } => format!("M{}", position.offset),
             Event::Message { position: None, .. } => "M".to_owned(),
+            Event::History { newest, entries, .. } => {
+                format!("H{}:{}", newest.map_or(0, |it| it.offset), entries.len())
+            }
             other => format!("{other:?}"),
         };
         self.out.events.drain(..).map(short).collect::<Vec<_>>().join(" ")
@@ -316,4 +319,54 @@ fn a_history_with_holes_is_whole_if_the_broker_says_from_where_on() {
         let Position { epoch, offset } = it.subscriptions.topics[&topic("a")].position.expect("one");
         assert_eq!((epoch, offset), newest);
     }
+}
+
+/// What the broker was asked for: behind which offset.
+fn asked(fixture: &mut Fixture) -> Vec<Option<u64>> {
+    fixture.out.recoveries.drain(..).map(|(_, after)| after.map(|position| position.offset)).collect()
+}
+
+#[test]
+fn history_is_read_once_for_all_who_ask_and_comes_behind_the_messages_that_it_contains() {
+    let limits = Limits { recovery_messages_max: 10, ..Limits::default() };
+    let mut fixture = Fixture::new(limits, true);
+    let read = |fixture: &mut Fixture| fixture.subscriptions.read_history(&topic("a"), &mut fixture.out);
+    assert!(!read(&mut fixture), "it is not subscribed to");
+    fixture.subscribe("a");
+    assert!(read(&mut fixture));
+    fixture.confirm();
+    // The newest first: from where, is not known before.
+    assert_eq!(asked(&mut fixture), [None]);
+    fixture.history("a", (1, 20), &[]);
+    assert_eq!((fixture.events(), asked(&mut fixture)), ("S".to_owned(), vec![Some(15)]));
+    assert!(read(&mut fixture) && asked(&mut fixture).is_empty(), "it is on its way");
+    // What comes meanwhile is before it.
+    fixture.message("a", Some((1, 21)));
+    fixture.history("a", (1, 20), &[16, 17, 18, 19, 20]);
+    assert_eq!(fixture.events(), "M21 H21:5");
+    fixture.message("a", Some((1, 22)));
+    assert_eq!(fixture.events(), "M22");
+    // And so is what was lost before.
+    assert!(read(&mut fixture));
+    assert_eq!(asked(&mut fixture), [Some(17)]);
+    fixture.history("a", (1, 24), &[18, 19, 20, 21, 22, 23, 24]);
+    assert_eq!(fixture.events(), "M23 M24 H24:7");
+    // A connection that is lost in between: it is asked again.
+    assert!(read(&mut fixture));
+    fixture.subscriptions.connection_lost();
+    asked(&mut fixture);
+    fixture.confirm();
+    assert_eq!(asked(&mut fixture), [Some(19)]);
+    fixture.history("a", (2, 3), &[1, 2, 3]);
+    assert_eq!(fixture.events(), "G S H3:3");
+}
+
+#[test]
+fn a_broker_without_history_has_none_to_read() {
+    let mut fixture = Fixture::new(Limits::default(), false);
+    fixture.subscribe("a");
+    assert!(fixture.subscriptions.read_history(&topic("a"), &mut fixture.out));
+    fixture.confirm();
+    assert_eq!(fixture.events(), "S H0:0");
+    assert_eq!(asked(&mut fixture), []);
 }

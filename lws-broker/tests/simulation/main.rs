@@ -1,6 +1,7 @@
 //! Processes, their links and a broker, by a seed: with cuts in the middle of a message, stalls, crashes that lose the streams, and
 //! lost messages. The oracle judges what every subscriber received, and in the end, with everything healed, all are subscribed.
 
+mod clients;
 mod fleet;
 mod server;
 mod session;
@@ -49,6 +50,25 @@ fn recovered_from_history_without_repeats() {
 #[test]
 fn recovered_from_a_stream_that_topics_share() {
     run(Mode { history: true, echo: true, linked: true });
+}
+
+#[test]
+fn clients_that_come_back_get_what_they_have_missed_once_and_in_order() {
+    let (mut recovered, mut reads) = (0, 0);
+    for seed in seeds() {
+        let mut world = World::new(Mode { history: true, echo: true, linked: false }, seed);
+        world.clients_come_back = true;
+        if let Err(wrong) = world.run() {
+            panic!("seed {seed}: {wrong}");
+        }
+        recovered += world.recovered();
+        reads += world.reads();
+    }
+    // Or nothing is tested.
+    assert!(
+        reads > 20 * seeds().end && recovered > 20 * seeds().end,
+        "{recovered} messages and {reads} reads"
+    );
 }
 
 #[test]

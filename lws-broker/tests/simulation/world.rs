@@ -1,5 +1,6 @@
 //! Everything of one run: time, chance, processes, links.
 
+use crate::clients::Clients;
 use crate::server::{Pipe, Server};
 use crate::session::SimProtocol;
 use lws_broker::oracle::{Oracle, Wrong};
@@ -38,6 +39,7 @@ struct Process {
     stalled_until: Time,
     /// What the one subscriber of a topic has received in this process.
     subscribers: BTreeMap<Topic, Subscriber>,
+    clients: Clients,
     published: u64,
 }
 
@@ -56,6 +58,7 @@ pub(crate) struct World {
     processes: Vec<Process>,
     topics: Vec<Topic>,
     pub(crate) lose_streams: bool,
+    pub(crate) clients_come_back: bool,
     ended: Vec<Oracle>,
 }
 
@@ -88,6 +91,7 @@ impl World {
             connecting: false,
             stalled_until: Time::ZERO,
             subscribers: BTreeMap::new(),
+            clients: Clients::new(1 + seed as usize % 30),
             published: 0,
         };
         let topics = ["a", "b/1", "b/2", "c"].map(|name| Topic::new(name).expect("a name"));
@@ -98,6 +102,7 @@ impl World {
             processes: (0..3).map(process).collect(),
             topics: topics.into(),
             lose_streams: true,
+            clients_come_back: false,
             ended: Vec::new(),
             chance,
         }
@@ -132,6 +137,7 @@ impl World {
     fn judge(&self) -> Result<(), Wrong> {
         for (index, process) in (0..).zip(&self.processes) {
             assert!(process.remote.is_up(), "process {index} has come back");
+            process.clients.judge();
             for (topic, subscriber) in &process.subscribers {
                 assert!(subscriber.confirmed, "process {index} has subscribed to {topic}");
                 subscriber.oracle.end(&self.server.published(topic.as_str(), index))?;
@@ -146,6 +152,16 @@ impl World {
 
     pub(crate) fn gaps(&self) -> u64 {
         self.oracles().map(Oracle::gaps).sum()
+    }
+
+    /// Messages that clients had missed, and got when they came back.
+    pub(crate) fn recovered(&self) -> u64 {
+        self.processes.iter().map(|process| process.clients.recovered).sum()
+    }
+
+    /// Histories that were read for them.
+    pub(crate) fn reads(&self) -> u64 {
+        self.processes.iter().map(|process| process.clients.reads).sum()
     }
 
     pub(crate) fn seconds(&self) -> u64 {
@@ -174,11 +190,17 @@ impl World {
                 let process = &mut self.processes[index];
                 if let Some(subscriber) = process.subscribers.remove(&topic) {
                     process.remote.unsubscribe(now, &topic);
+                    process.clients.forget(&topic);
                     self.ended.push(subscriber.oracle);
                 } else {
                     process.subscribers.insert(topic.clone(), Subscriber::default());
                     process.remote.subscribe(now, &topic);
                 }
+                self.drain(index)?;
+            }
+            let process = &mut self.processes[index];
+            if self.clients_come_back && process.subscribers.contains_key(&topic) && self.chance.one_in(10) {
+                process.clients.act(now, &topic, &mut process.remote);
                 self.drain(index)?;
             }
         }
@@ -278,7 +300,8 @@ impl World {
     fn on_event(&mut self, index: usize, event: Event) -> Result<(), Wrong> {
         let process = &mut self.processes[index];
         match event {
-            Event::Message { topic, payload, .. } => {
+            Event::Message { topic, payload, position } => {
+                process.clients.message(&topic, position);
                 let Some(subscriber) = process.subscribers.get_mut(&topic) else {
                     panic!("process {index} has no subscriber of {topic}");
                 };
@@ -301,7 +324,12 @@ impl World {
                     subscriber.confirmed = true;
                 }
             }
+            Event::History { topic, newest, entries } => {
+                let offsets: Vec<_> = entries.into_iter().map(|(offset, _)| offset).collect();
+                process.clients.history(&topic, newest, &offsets);
+            }
             Event::Gap { topic } => {
+                process.clients.gap(&topic);
                 let subscriber = process.subscribers.get_mut(&topic);
                 subscriber.into_iter().for_each(|subscriber| subscriber.oracle.gap());
             }

@@ -132,6 +132,14 @@ pub(crate) static KEYS: &[Key<Global>] = &[
     Key::read("loop", Shape::Text, "loop to run on, if it is built in", |global, at, reader| {
         global.event_loop = reader.name(at);
     }),
+    Key::read(
+        "broker",
+        Shape::Text,
+        "URL of what processes share topics by: redis://HOST, rediss://HOST, redis+unix:///SOCKET, nats://HOST:PORT or mesh:/FOLDER",
+        |global, at, reader| {
+            global.broker = reader.name(at);
+        },
+    ),
     Key::ignored("interface", "it belongs to a virtual host; libwebsockets knows it in no version here"),
     Key::ignored("cpd-bypass", "there is no detection of captive portals to pass by"),
     Key::refused("allow-early-data", "early data of TLS can be replayed, and is never taken"),

@@ -54,6 +54,15 @@ impl App {
         command: StreamCommand,
     ) {
         let ingress = streams.ingress;
+        #[cfg(feature = "broker")]
+        if let StreamCommand::Recovered(recovery) = command {
+            return match streams.find(key).map(|state| &mut state.phase) {
+                Some(StreamPhase::WebSocket(websocket)) => {
+                    self.on_recovered(cx, websocket, connection, key, &recovery);
+                }
+                _ => self.nowhere(cx).end_recovery(&recovery),
+            };
+        }
         let Some(state) = streams.find(key) else { return };
         if let StreamCommand::Deliver(subscription) = command {
             if let StreamPhase::WebSocket(websocket) = &mut state.phase {
@@ -68,6 +77,8 @@ impl App {
             StreamCommand::GoAway => go_away(&state.phase, stream),
             StreamCommand::Call(call) => self.call_stream(cx, &mut state.phase, stream, call),
             StreamCommand::Deliver(_) => {}
+            #[cfg(feature = "broker")]
+            StreamCommand::Recovered(_) => {}
         }
     }
 

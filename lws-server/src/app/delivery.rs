@@ -44,6 +44,28 @@ impl App {
         }
     }
 
+    /// A stream is subscribed to a topic behind a position: its handler hears of it before the messages that it has missed.
+    #[cfg(feature = "broker")]
+    pub(crate) fn on_recovered(
+        &mut self,
+        cx: &mut Lent<'_>,
+        websocket: &mut WebSocketStream,
+        connection: &mut Connection,
+        key: StreamKey,
+        recovery: &crate::publish::broker::StreamRecovery,
+    ) {
+        let subscription = recovery.subscription;
+        if !self.state.topics.accept(subscription, &mut websocket.subscriptions) {
+            return self.nowhere(cx).report_topics();
+        }
+        if let Some(stream) = connection.websocket(key) {
+            let WebSocketStream { handler, route, subscriptions, .. } = &mut *websocket;
+            let mut context = context_of(&mut self.state, cx, *route, key, subscriptions);
+            handler.recovered(&mut context, stream, &recovery.recovered);
+        }
+        self.on_published(cx, websocket, connection, key, subscription);
+    }
+
     /// A permit has come: for what was published, or for the handler.
     pub(crate) fn on_permit(
         state: &mut ThreadState,

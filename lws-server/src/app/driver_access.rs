@@ -80,6 +80,16 @@ impl DriverAccess for Lent<'_> {
         self.send_to(id, Command::ToStream(key, StreamCommand::Deliver(subscription)));
     }
 
+    #[cfg(feature = "broker")]
+    fn recovered(
+        &mut self,
+        id: ConnectionId,
+        key: StreamKey,
+        recovery: Box<crate::publish::broker::StreamRecovery>,
+    ) {
+        self.send_to(id, Command::ToStream(key, StreamCommand::Recovered(recovery)));
+    }
+
     fn send_away(&mut self, id: ConnectionId, key: StreamKey) {
         self.send_to(id, Command::ToStream(key, StreamCommand::GoAway));
     }

@@ -49,7 +49,7 @@ impl App {
                 self.close_exchange(cx, handler, subject, cause);
             }
             StreamPhase::WebSocket(mut websocket) => {
-                self.leave(cx, &websocket);
+                self.leave(cx, &websocket, key);
                 self.log_end(cx, &websocket, close_code(cause), cause.name());
                 let subject = Subject { route: websocket.route, key };
                 websocket.handler.close(&mut Context::new(cx, &mut self.state, subject, None), cause);
@@ -122,13 +122,15 @@ impl App {
     }
 
     /// A WebSocket is open no more.
-    fn leave(&mut self, cx: &mut Lent<'_>, websocket: &WebSocketStream) {
+    fn leave(&mut self, cx: &mut Lent<'_>, websocket: &WebSocketStream, key: Option<StreamKey>) {
         self.state.counters.websockets = self.state.counters.websockets.saturating_sub(1);
         websocket.counters.websockets.subtract(1);
         self.state.topics.leave_all(&websocket.subscriptions);
         // No handler is called by it: a panic is still that of the route before.
         let calling = self.state.calling;
-        self.nowhere(cx).report_topics();
+        let mut nowhere = self.nowhere(cx);
+        nowhere.report_topics();
+        nowhere.end_presences(key);
         self.state.calling = calling;
     }
 
@@ -160,7 +162,7 @@ impl App {
                 StreamPhase::Http(http)
             }
             StreamPhase::WebSocket(websocket) => {
-                self.leave(cx, &websocket);
+                self.leave(cx, &websocket, Some(key));
                 self.log_end(cx, &websocket, None, "panic");
                 panics::discard(websocket.handler);
                 StreamPhase::Panicked { websocket: true }

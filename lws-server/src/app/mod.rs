@@ -364,9 +364,15 @@ impl Application for App {
         }
     }
 
-    fn undelivered(&mut self, _: &mut Lent<'_>, id: ConnectionId, command: Command) {
-        if let Command::ToStream(key, StreamCommand::Wake) = command {
-            self.state.wakes.end(id, key);
+    #[cfg_attr(not(feature = "broker"), allow(unused_variables))]
+    fn undelivered(&mut self, cx: &mut Lent<'_>, id: ConnectionId, command: Command) {
+        match command {
+            Command::ToStream(key, StreamCommand::Wake) => self.state.wakes.end(id, key),
+            #[cfg(feature = "broker")]
+            Command::ToStream(_, StreamCommand::Recovered(recovery)) => {
+                self.nowhere(cx).end_recovery(&recovery);
+            }
+            _ => {}
         }
     }
 

@@ -31,6 +31,16 @@ impl Handler for Kept {
         self.handler.timer(cx, stream);
     }
 
+    #[cfg(feature = "broker")]
+    fn recovered(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: WebSocket<'_>,
+        recovered: &crate::broker::Recovered,
+    ) {
+        self.handler.recovered(cx, stream, recovered);
+    }
+
     fn published(&mut self, cx: &mut Context<'_>, message: &Prepared) -> bool {
         self.handler.published(cx, message)
     }

@@ -197,6 +197,10 @@ impl Context<'_> {
     #[cfg(not(feature = "broker"))]
     pub(crate) fn report_topics(&mut self) {}
 
+    /// There is no broker to announce it by.
+    #[cfg(not(feature = "broker"))]
+    pub(crate) fn end_presences(&mut self, _: Option<lws_proto::StreamKey>) {}
+
     /// There is no broker to leave.
     #[cfg(not(feature = "broker"))]
     pub(crate) fn end_broker(&mut self) {}

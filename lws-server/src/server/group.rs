@@ -407,6 +407,9 @@ impl<M> Group<M> {
         #[cfg(feature = "broker")]
         self.retires.store(true, Ordering::Release);
         self.shards.retire(patience, self.drain_timeout);
+        // The first has a broker to leave perhaps.
+        #[cfg(feature = "broker")]
+        self.shards.handles().for_each(lws_loop_external::DriverHandle::wake);
     }
 
     /// Whether the server retires or drains: it ends when its last connection has gone.

@@ -180,6 +180,10 @@ fn app(
         client: crate::client::Host::new(options.client, group.held.share()),
         #[cfg(feature = "broker")]
         broker: None,
+        #[cfg(feature = "broker")]
+        replayed: Default::default(),
+        #[cfg(feature = "broker")]
+        presences: Default::default(),
         outgoing,
     };
     App {

@@ -47,6 +47,9 @@ pub(crate) enum StreamCommand {
     WantWrite,
     /// There is something to read for a subscriber.
     Deliver(Subscription),
+    /// It is subscribed to a topic behind a position.
+    #[cfg(feature = "broker")]
+    Recovered(Box<crate::publish::broker::StreamRecovery>),
     /// Its site has been removed.
     GoAway,
     /// Calls something with the stream.

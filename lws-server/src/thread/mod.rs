@@ -74,6 +74,12 @@ pub(crate) struct ThreadState {
     /// The connection to the broker, on the first thread.
     #[cfg(feature = "broker")]
     pub(crate) broker: crate::publish::broker::ThreadBroker,
+    /// What streams that came back have got last.
+    #[cfg(feature = "broker")]
+    pub(crate) replayed: crate::publish::broker::PreparedReplay,
+    /// Where its WebSockets are present.
+    #[cfg(feature = "broker")]
+    pub(crate) presences: crate::publish::broker::StreamPresences,
     /// What the engine is to do on outgoing connections and adopted streams.
     pub(crate) outgoing: Arc<Config>,
 }

@@ -126,7 +126,7 @@ pub(crate) fn text(text: &str) -> Broadcast {
 }
 
 /// Does what a text says: `+` subscribes, `-` unsubscribes, `!` publishes, `%` to all others, `=` in place of an earlier one, `.` in this
-/// process. Answers what came of it, behind a `<`.
+/// process; `@` is present by a text, `~` is not any more, and `#` asks who is. Answers what came of it, behind a `<`.
 struct Commands;
 
 impl Handler for Commands {
@@ -134,13 +134,20 @@ impl Handler for Commands {
         let said = message.text().unwrap_or_default().to_owned();
         let mut words = said.splitn(3, ' ');
         let (verb, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let said = text(words.next().unwrap_or_default());
+        let rest = words.next();
+        let said = text(rest.unwrap_or_default());
         let answer = match verb {
             "+" => format!("{:?}", cx.subscribe(name)),
             "-" => format!("{:?}", cx.unsubscribe(name)),
             "!" => format!("{:?}", cx.publish_topic(name, &said)),
             "%" => format!("{:?}", cx.publish_others(name, &said)),
             "=" => format!("{:?}", cx.publish_latest(name, "key", &said)),
+            "@" => format!("{:?}", cx.join_presence(name, rest)),
+            "~" => format!("{:?}", cx.leave_presence(name)),
+            "#" => {
+                let present = cx.presence(name);
+                format!("{} {}", present.count, present.members.join(" "))
+            }
             "." => format!("{:?}", cx.publish_local(name, &said)),
             _ => String::new(),
         };

@@ -2,7 +2,7 @@
 
 use crate::broker::{ask, first, process, reporting, text};
 use crate::common::{Peer, Running};
-use lws_server::broker::{BrokerOptions, MeshOptions};
+use lws_server::broker::{BrokerOptions, MeshOptions, PresenceOptions};
 use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -120,7 +120,8 @@ fn a_folder_that_others_may_enter_is_not_used_until_that_is_mended() {
 #[test]
 fn a_server_that_retires_goes_when_its_other_connections_have_gone() {
     let folder = Folder::new("retired");
-    let (old, stays) = (start(&folder, 2), start(&folder, 1));
+    // Of one thread, which no other wakes.
+    let (old, stays) = (start(&folder, 1), start(&folder, 1));
     let (mut here, mut there) = (first(&stays, "shared/a"), first(&old, "shared/a"));
     until_heard(&mut here, &mut there);
     old.handle.retire(test_kit::PATIENCE * 2);
@@ -133,4 +134,66 @@ fn a_server_that_retires_goes_when_its_other_connections_have_gone() {
     drop(there);
     old.join();
     assert_eq!(folder.sockets(), 1);
+}
+
+fn with_presence(folder: &Folder, threads: usize, interval: Duration) -> Running {
+    let change_delay = Duration::from_millis(10);
+    let presence = PresenceOptions { interval, change_delay, ..PresenceOptions::default() };
+    let mut options = options(&folder.0);
+    options.presence = Some(presence);
+    process(options, threads)
+}
+
+/// Asks who is in a room until that is the answer.
+fn until_present(peers: &mut [&mut Peer], expected: &str) {
+    for peer in peers {
+        let mut answer = String::new();
+        eventually(|| {
+            answer = ask(peer, "# room");
+            answer == expected
+        });
+    }
+}
+
+#[test]
+fn each_process_knows_who_is_where_in_all_and_forgets_those_that_ended_or_crashed() {
+    let folder = Folder::new("presence");
+    let long = Duration::from_secs(3_600);
+    let (stays, ends) = (with_presence(&folder, 3, long), with_presence(&folder, 1, long));
+    let [mut a, mut b] = std::array::from_fn(|_| stays.open("/", "").0);
+    let [mut c, mut d] = std::array::from_fn(|_| ends.open("/", "").0);
+    for (peer, said) in
+        [(&mut a, "@ room Ann"), (&mut b, "@ room"), (&mut c, "@ room Cem"), (&mut d, "@ room Ann")]
+    {
+        assert_eq!(ask(peer, said), "<Ok(())");
+    }
+    until_present(&mut [&mut a, &mut b, &mut c, &mut d], "<4 Ann Cem");
+    // Joining again is another text, and not another one.
+    assert_eq!(ask(&mut d, "@ room Dan"), "<Ok(())");
+    until_present(&mut [&mut a, &mut d], "<4 Ann Cem Dan");
+    assert_eq!((ask(&mut c, "~ room"), ask(&mut c, "~ room")), ("<true".into(), "<false".into()));
+    assert_eq!(ask(&mut c, "@ room a\tb"), "<Err(Presence(Member))");
+    drop(b);
+    until_present(&mut [&mut a, &mut c, &mut d], "<2 Ann Dan");
+    // One that begins later learns of all, one that ends has no one at once.
+    let crashes = with_presence(&folder, 2, Duration::from_millis(300));
+    let (mut e, _) = crashes.open("/", "");
+    assert_eq!(ask(&mut e, "@ room Eve"), "<Ok(())");
+    until_present(&mut [&mut a, &mut d, &mut e], "<3 Ann Dan Eve");
+    ends.handle.drain();
+    drop((c, d));
+    ends.join();
+    until_present(&mut [&mut a, &mut e], "<2 Ann Eve");
+    // One that crashes says nothing: what it announced has the time to live of three of its intervals.
+    drop(crashes);
+    until_present(&mut [&mut a], "<1 Ann");
+}
+
+#[test]
+fn without_presence_nobody_can_join() {
+    let folder = Folder::new("absent");
+    let process = start(&folder, 1);
+    let (mut peer, _) = process.open("/", "");
+    assert_eq!(ask(&mut peer, "@ room Ann"), "<Err(NoPresence)");
+    assert_eq!(ask(&mut peer, "# room"), "<0 ");
 }

@@ -16,6 +16,8 @@ use reload::{Current, Source};
 pub(crate) use reload::Reloader;
 
 use crate::acme::Orders;
+use crate::arguments::BrokerArguments;
+use crate::broker::Sharing;
 use crate::log::Log;
 use crate::plugins;
 use crate::privileges;
@@ -76,7 +78,7 @@ pub(crate) struct ConfigurationArguments {
 
 impl ConfigurationArguments {
     /// What is wanted besides serving, with the status to end with.
-    pub(crate) fn run(&self) -> Option<ExitCode> {
+    pub(crate) fn run(&self, broker: &BrokerArguments) -> Option<ExitCode> {
         if self.schema {
             return Some(print(&format!("{}\n", lws_config::schema())));
         }
@@ -89,7 +91,7 @@ impl ConfigurationArguments {
             );
         }
         if self.test {
-            return Some(self.run_test(folder, &options));
+            return Some(self.run_test(folder, &options, broker));
         }
         if self.print {
             let read = self.read_with_plugins(folder, &options);
@@ -124,29 +126,30 @@ impl ConfigurationArguments {
     ///
     /// # Errors
     /// It cannot be used. The findings have been printed, except for the last one.
-    pub(crate) fn prepare(&self) -> io::Result<Option<Served>> {
+    pub(crate) fn prepare(&self, broker: &BrokerArguments) -> io::Result<Option<Served>> {
         let Some(folder) = &self.config else { return Ok(None) };
         let config = read(folder, &self.options());
         let config = config
             .ok_or_else(|| io::Error::other(format!("{} cannot be served as it is", folder.display())))?;
-        let registry = Arc::new(self.registry(&config)?);
+        let sharing = sharing(&config, broker)?;
+        let registry = Arc::new(self.registry(&config, &sharing)?);
         remarks::remarks(&config, &registry).iter().for_each(|remark| say(&format!("{remark}\n")));
         let (folder, options) = (folder.clone(), self.options());
         let reload_timeout = Duration::from_secs(self.reload_timeout.into());
         let prepared = Arc::new(Prepared::new(config, registry)?);
         prepared.remarks().for_each(|remark| say(&format!("{remark}\n")));
         let current = Current::new(Arc::clone(&prepared));
-        Ok(Some(Served { prepared, current, folder, options, reload_timeout }))
+        Ok(Some(Served { prepared, current, folder, options, reload_timeout, sharing }))
     }
 
     /// The plugins of a configuration: those that are built in, and those of its folders and of the command line's.
     ///
     /// # Errors
     /// A file was refused, or a folder cannot be read.
-    fn registry(&self, config: &Config) -> io::Result<Registry> {
+    fn registry(&self, config: &Config, sharing: &Sharing) -> io::Result<Registry> {
         let folders: Vec<_> =
             config.global.plugin_directories.iter().chain(&self.plugin_directories).cloned().collect();
-        plugins::registry(&folders)
+        plugins::registry(&folders, sharing)
     }
 
     /// A configuration that can be used, and its plugins; or, after saying why not, the status to end with.
@@ -156,16 +159,16 @@ impl ConfigurationArguments {
         options: &Options,
     ) -> Result<(Config, Arc<Registry>), ExitCode> {
         let config = read(folder, options).ok_or(ExitCode::FAILURE)?;
-        let registry = self.registry(&config).map_err(complain)?;
+        let registry = self.registry(&config, &Sharing::none()).map_err(complain)?;
         Ok((config, Arc::new(registry)))
     }
 
     /// Says everything that is wrong with a configuration and its plugins. Protocols do not begin for that.
-    fn run_test(&self, folder: &Path, options: &Options) -> ExitCode {
+    fn run_test(&self, folder: &Path, options: &Options, broker: &BrokerArguments) -> ExitCode {
         let (config, report) = Config::read(folder, options);
         tell(&report);
         let mut fails = report.fails_check();
-        let registry = self.registry(&config).map_err(complain);
+        let registry = self.registry(&config, &Sharing::none()).map_err(complain);
         fails |= registry.is_err();
         if let Ok(registry) = &registry {
             let mut findings = protocols::unknown(&config, registry);
@@ -178,6 +181,7 @@ impl ConfigurationArguments {
             return ExitCode::FAILURE;
         }
         let checked = limits::check(&config, &Limits::default()).and_then(|()| Orders::check(&config));
+        let checked = checked.and_then(|()| sharing(&config, broker).map(drop));
         if let Err(error) = checked {
             return complain(error);
         }
@@ -193,6 +197,14 @@ impl ConfigurationArguments {
         options.data_directory.clone_from(&self.data_directory);
         options
     }
+}
+
+/// What the command line or else a configuration has the program share.
+///
+/// # Errors
+/// No broker has that URL, or none was built in.
+fn sharing(config: &Config, broker: &BrokerArguments) -> io::Result<Sharing> {
+    Sharing::by(broker.url.as_deref().or(config.global.broker.as_deref()))
 }
 
 /// The configuration of a folder, if it can be used. What is wrong with it is written to standard error.
@@ -245,9 +257,15 @@ pub(crate) struct Served {
     folder: PathBuf,
     options: Options,
     reload_timeout: Duration,
+    sharing: Sharing,
 }
 
 impl Served {
+    /// What is shared with other processes.
+    pub(crate) fn sharing(&self) -> &Sharing {
+        &self.sharing
+    }
+
     /// Threads, if the configuration says how many.
     pub(crate) fn threads(&self) -> Option<usize> {
         self.prepared.config().global.threads.map(|threads| usize::from(threads.max(1)))

@@ -1,6 +1,8 @@
 //! What has been drawn: commands in one order, of which the last are kept. Knows no connection.
 
-use std::collections::VecDeque;
+use super::shared::State;
+use lws_server::Time;
+use std::collections::{HashSet, VecDeque};
 use std::fmt::Write as _;
 
 /// Commands that are kept for those who come later.
@@ -13,7 +15,7 @@ const EXTENT: u16 = 9_999;
 const BATCH_BYTES: usize = 8 << 10;
 
 /// One command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Command {
     Draw { colour: [u8; 6], points: [u16; 4] },
     Clear,
@@ -59,6 +61,8 @@ fn coordinate(word: &str) -> Option<u16> {
 /// The commands, numbered from the beginning of the program on.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
+    /// How often it was wiped: of two boards that differ in that, the later one counts.
+    wipes: u64,
     /// The number of the first command that is kept.
     first: u64,
     commands: VecDeque<Command>,
@@ -76,21 +80,25 @@ impl Board {
 
     /// Takes the commands of a message. Answers whether there were any.
     pub(super) fn take(&mut self, message: &str) -> bool {
-        let commands = message.split('\n').take(COMMANDS_PER_MESSAGE_MAX).filter_map(Command::parse);
         let mut any = false;
-        for command in commands {
+        for command in commands(message) {
             any = true;
-            if command == Command::Clear {
-                self.first += self.commands.len() as u64;
-                self.commands.clear();
-            }
-            if self.commands.len() == COMMANDS_MAX {
-                self.commands.pop_front();
-                self.first += 1;
-            }
-            self.commands.push_back(command);
+            self.wipes += u64::from(command == Command::Clear);
+            self.push(command);
         }
         any
+    }
+
+    fn push(&mut self, command: Command) {
+        if command == Command::Clear {
+            self.first += self.commands.len() as u64;
+            self.commands.clear();
+        }
+        if self.commands.len() == COMMANDS_MAX {
+            self.commands.pop_front();
+            self.first += 1;
+        }
+        self.commands.push_back(command);
     }
 
     /// The commands from `next` on, as one message of reasonable size, and where to go on; `None` if there are no more.
@@ -118,6 +126,66 @@ impl Board {
             read += 1;
         }
         Ok((read > next).then_some((batch, read)))
+    }
+}
+
+/// The commands of a message.
+fn commands(message: &str) -> impl Iterator<Item = Command> {
+    message.split('\n').take(COMMANDS_PER_MESSAGE_MAX).filter_map(Command::parse)
+}
+
+/// What of a message are commands, as a message. `None` if nothing is.
+pub(super) fn valid(message: &str) -> Option<String> {
+    let mut valid = String::new();
+    for command in commands(message) {
+        if !valid.is_empty() {
+            valid.push('\n');
+        }
+        command.write(&mut valid);
+    }
+    (!valid.is_empty()).then_some(valid)
+}
+
+/// Segments of one colour lie on each other in the order in which they came, which may differ between processes: the same was drawn on all.
+impl State for Board {
+    fn apply(&mut self, message: &str, _: Time) -> bool {
+        self.take(message)
+    }
+
+    fn merge(&mut self, part: &str, _: Time) -> bool {
+        let (wipes, drawn) = part.split_once('\n').unwrap_or((part, ""));
+        let Ok(wipes) = wipes.parse() else { return false };
+        if wipes < self.wipes {
+            return false;
+        }
+        let mut any = wipes > self.wipes;
+        if any {
+            self.wipes = wipes;
+            self.push(Command::Clear);
+        }
+        let known: HashSet<_> = self.commands.iter().copied().collect();
+        for command in commands(drawn).filter(|it| *it != Command::Clear && !known.contains(it)) {
+            any = true;
+            self.push(command);
+        }
+        any
+    }
+
+    fn parts(&self, _: Time) -> Vec<String> {
+        let drawn: Vec<_> = self.commands.iter().filter(|it| **it != Command::Clear).collect();
+        let part = |commands: &[&Command]| {
+            let mut part = self.wipes.to_string();
+            for command in commands {
+                part.push('\n');
+                command.write(&mut part);
+            }
+            part
+        };
+        match drawn.as_slice() {
+            [] if self.wipes == 0 => Vec::new(),
+            [] => vec![part(&[])],
+            drawn => drawn.chunks(COMMANDS_PER_MESSAGE_MAX).map(part).collect(),
+        }
     }
 }
 
@@ -190,5 +258,65 @@ mod tests {
         let mut board = Board::default();
         board.take(&["c"; COMMANDS_PER_MESSAGE_MAX + 1].join("\n"));
         assert_eq!(board.beginning(), COMMANDS_PER_MESSAGE_MAX as u64 - 1);
+    }
+
+    /// Each takes what the other has.
+    fn meet(one: &mut Board, other: &mut Board) {
+        let parts = one.parts(Time::ZERO);
+        for part in other.parts(Time::ZERO) {
+            one.merge(&part, Time::ZERO);
+        }
+        for part in parts {
+            other.merge(&part, Time::ZERO);
+        }
+    }
+
+    fn drawn(board: &Board) -> HashSet<Command> {
+        board.commands.iter().copied().filter(|it| *it != Command::Clear).collect()
+    }
+
+    #[test]
+    fn boards_that_have_met_show_the_same() {
+        let (a, b) = ("d #000000 1 1 1 1", "d #ffffff 2 2 2 2");
+        for (one, other, expected) in [
+            (vec![a], vec![b], vec![a, b]),
+            (vec![a], vec![], vec![a]),
+            (vec![a, b], vec![a, b], vec![a, b]),
+            // One was wiped: what the other has is older, whatever was drawn since.
+            (vec![a, "c", b], vec![a], vec![b]),
+            (vec![a, "c"], vec![a, b], vec![]),
+            (vec!["c", a], vec!["c", b], vec![a, b]),
+        ] {
+            let (mut one, mut other, expected) = (board(&one), board(&other), board(&expected));
+            meet(&mut one, &mut other);
+            assert_eq!((drawn(&one), drawn(&other)), (drawn(&expected), drawn(&expected)));
+            // Nothing is new a second time.
+            assert!(one.parts(Time::ZERO).iter().all(|part| !other.merge(part, Time::ZERO)));
+        }
+    }
+
+    #[test]
+    fn a_full_board_goes_over_in_parts_and_those_who_look_see_what_came() {
+        let mut full = Board::default();
+        for number in 0..COMMANDS_MAX {
+            full.take(&format!("d #000000 {} {} 0 0", number / 200, number % 200));
+        }
+        let mut late = Board::default();
+        let beginning = late.beginning();
+        let parts = full.parts(Time::ZERO);
+        assert!(parts.iter().all(|part| part.len() < 64 << 10));
+        parts.iter().for_each(|part| assert!(late.merge(part, Time::ZERO)));
+        assert_eq!(everything(&late, beginning), everything(&full, 0));
+        for wrong in ["", "x", "x\nd #000000 1 1 1 1", "-1", "0\nx"] {
+            assert!(!late.merge(wrong, Time::ZERO), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn of_a_message_its_commands_are_passed_on() {
+        assert_eq!(valid("c\nx\nd #000000 1 1 1 1").as_deref(), Some("c\nd #000000 1 1 1 1"));
+        for nothing in ["", "x", "? 1", "= 1\nx", "c "] {
+            assert_eq!(valid(nothing), None, "{nothing}");
+        }
     }
 }

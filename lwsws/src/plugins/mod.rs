@@ -12,14 +12,17 @@ mod pace;
 mod post;
 #[cfg(feature = "demo-plugins")]
 mod raw_test;
+#[cfg_attr(not(feature = "broker"), allow(dead_code))]
+mod shared;
 #[cfg_attr(not(feature = "demo-plugins"), allow(dead_code))]
 mod status;
 
-pub(crate) use board::Board;
-pub(crate) use counter::Counter;
-pub(crate) use mirror::Mirror;
+pub(crate) use counter::{Count, Counter};
+pub(crate) use mirror::{Mirror, MirroredBoard};
+pub(crate) use shared::{SharedState, State};
 pub(crate) use status::StatusReport;
 
+use crate::broker::Sharing;
 use crate::echo;
 use lws_plugin::{
     NameTaken, Options, Plugin, Registered, Registry, SessionKind, SiteFacts, SiteProtocol, StartError,
@@ -30,30 +33,33 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The plugins that are built in, and those of these folders.
+/// The plugins that are built in, which share states with other processes perhaps, and those of these folders.
 ///
 /// # Errors
 /// A file was refused, or a folder cannot be read: all of them, a line for each.
-pub(crate) fn registry(folders: &[PathBuf]) -> io::Result<Registry> {
-    let mut registry = built_in();
+pub(crate) fn registry(folders: &[PathBuf], sharing: &Sharing) -> io::Result<Registry> {
+    let mut registry = built_in(sharing);
     let refusals = load(&mut registry, folders);
     if refusals.is_empty() { Ok(registry) } else { Err(io::Error::other(refusals.join("\nlwsws: "))) }
 }
 
 /// The plugins that are built in.
-fn built_in() -> Registry {
+fn built_in(sharing: &Sharing) -> Registry {
     let mut registry = Registry::new();
-    let added = add_built_in(&mut registry);
+    let added = add_built_in(&mut registry, sharing);
     debug_assert_eq!(added, Ok(()), "each has a name of its own");
     registry
 }
 
-fn add_built_in(registry: &mut Registry) -> Result<(), NameTaken> {
+fn add_built_in(
+    registry: &mut Registry,
+    #[cfg_attr(not(feature = "demo-plugins"), allow(unused_variables))] sharing: &Sharing,
+) -> Result<(), NameTaken> {
     registry.add(EchoPlugin)?;
     #[cfg(feature = "demo-plugins")]
     {
-        registry.add(counter::CounterPlugin)?;
-        registry.add(mirror::MirrorPlugin)?;
+        registry.add(counter::CounterPlugin { sharing: sharing.clone() })?;
+        registry.add(mirror::MirrorPlugin { sharing: sharing.clone() })?;
         registry.add(post::PostPlugin)?;
         registry.add(raw_test::RawTestPlugin)?;
         registry.add(status::StatusPlugin)?;
@@ -95,7 +101,7 @@ pub(crate) fn built_in_names() -> String {
         let plugin = registered.plugin();
         format!("{} ({})", plugin.name(), kinds(plugin))
     };
-    built_in().iter().map(name).collect::<Vec<_>>().join(", ")
+    built_in(&Sharing::none()).iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 fn kinds(plugin: &dyn Plugin) -> String {
@@ -157,7 +163,7 @@ mod tests {
 
     #[test]
     fn every_plugin_that_is_built_in_is_found_by_its_name_and_begins_without_options() {
-        let registry = built_in();
+        let registry = built_in(&Sharing::none());
         let mut names: Vec<_> = registry.iter().map(|registered| registered.plugin().name()).collect();
         names.sort_unstable();
         let expected = [
@@ -177,7 +183,7 @@ mod tests {
 
     #[test]
     fn options_are_checked_and_named() {
-        let registry = built_in();
+        let registry = built_in(&Sharing::none());
         for (name, options, expected) in [
             (
                 "dumb-increment-protocol",

@@ -36,6 +36,10 @@ impl Pace {
         Ok(Self::new(millis.map_or(usual, Duration::from_millis)))
     }
 
+    pub(super) fn period(&self) -> Duration {
+        self.period
+    }
+
     /// The next time: a period after the last one, or after now if that is long past.
     pub(super) fn next(&mut self, now: Time) -> Time {
         let next = self.due + self.period;

@@ -3,13 +3,17 @@
 use super::envelope::{Envelope, PublicationId};
 use super::link::BrokerLink;
 use super::mesh::MeshCarrier;
+use super::presence::SharedPresence;
+use super::recovery::TopicRecovery;
 use super::{BrokerOptions, BrokerShared, CarrierOptions, OnEvent, TopicChange};
 use crate::id::{LinkId, StreamId, TimerId};
 use crate::publish::topics::{Destination, Publication};
 use crate::upstream::{ConnectOptions, Speak, Target};
 use crate::{Context, PublishError};
 use lws_broker::mesh::MeshOptions;
-use lws_broker::{Broker, Cause, Endpoint, Event, Full, Receipt, Remote, Security, Topic, TransportRequest};
+use lws_broker::{
+    Broker, Cause, Endpoint, Event, Full, Position, Receipt, Remote, Security, Topic, TransportRequest,
+};
 use lws_loop_external::Address;
 use lws_loop_external::tls::Provider;
 use lws_proto::{Bytes, StreamKey, Time};
@@ -44,6 +48,8 @@ pub(crate) struct Bridge {
     published: u64,
     timer: Option<(Time, TimerId)>,
     on_event: Option<Arc<OnEvent>>,
+    /// What is kept for WebSockets that come back.
+    recovery: Option<TopicRecovery>,
     /// A call is at work already: it does what is left.
     driving: bool,
     /// The process ends, and what is left to do before that is seen to.
@@ -123,6 +129,7 @@ impl Bridge {
             published: 0,
             timer: None,
             on_event: options.on_event.clone(),
+            recovery: options.recovery.as_ref().map(TopicRecovery::new),
             driving: false,
             is_ending: false,
         }
@@ -164,6 +171,27 @@ impl Bridge {
         }
     }
 
+    pub(super) fn recovery(&mut self) -> Option<&mut TopicRecovery> {
+        self.recovery.as_mut()
+    }
+
+    /// Reads the history of a topic. Answers whether it comes.
+    pub(super) fn read_history(&mut self, now: Time, topic: &Topic) -> bool {
+        self.carrier.broker().read_history(now, topic)
+    }
+
+    /// Subscribes to a topic of the bridge's own.
+    pub(super) fn keep(&mut self, now: Time, topic: &Topic) {
+        self.carrier.broker().subscribe(now, topic);
+    }
+
+    /// Announces what is to be announced of presence. What does not fit is announced again in any case.
+    pub(super) fn announce(&mut self, now: Time, presence: &SharedPresence) {
+        for announcement in presence.advance(now) {
+            let _ = self.carrier.broker().publish(now, presence.topic(), announcement);
+        }
+    }
+
     /// A topic of one thread has got its first subscriber, or has lost its last.
     pub(super) fn change(&mut self, now: Time, thread: u16, change: &TopicChange) {
         // A name that no broker has stays in this process.
@@ -175,6 +203,10 @@ impl Bridge {
             threads.remove(&thread);
             if threads.is_empty() {
                 self.threads.remove(&topic);
+                if let Some(recovery) = &mut self.recovery {
+                    let answers = recovery.forget(&topic);
+                    debug_assert!(answers.is_empty(), "those who wait have the topic kept");
+                }
                 self.carrier.broker().unsubscribe(now, &topic);
             }
         }
@@ -225,12 +257,15 @@ impl Bridge {
         process: u64,
         topic: &Topic,
         envelope: Envelope,
+        position: Option<Position>,
     ) -> Option<(Publication, Vec<u16>)> {
         let own = envelope.origin.filter(|origin| origin.process == process);
         let except = own.and_then(|origin| self.exceptions.remove(&origin.number));
         let threads = self.threads.get(topic)?.iter().copied().collect();
         let to = Destination::Topic(topic.as_str().into());
-        Some((Publication { to, message: envelope.message, except, key: envelope.key }, threads))
+        let shown = self.recovery.as_mut().and_then(|it| it.received(topic, &envelope.message, position));
+        let message = shown.unwrap_or(envelope.message);
+        Some((Publication { to, message, except, key: envelope.key }, threads))
     }
 }
 
@@ -283,6 +318,9 @@ impl Context<'_> {
             loop {
                 let now = self.now();
                 bridge.borrow_mut().hand_over(now, shared);
+                if let Some(presence) = shared.presence() {
+                    bridge.borrow_mut().announce(now, presence);
+                }
                 self.make_transport(&bridge);
                 self.make_mesh(&bridge);
                 // Nothing is borrowed while the application is called, which may publish.
@@ -297,12 +335,24 @@ impl Context<'_> {
     }
 
     fn on_broker_event(&mut self, bridge: &Rc<RefCell<Bridge>>, shared: &BrokerShared, event: Event) {
-        if let Event::Message { topic, payload, .. } = &event {
+        let event = match shared.presence() {
+            Some(presence) => presence.take(self.now(), event),
+            None => Some(event),
+        };
+        let Some(event) = event else { return };
+        match event {
+            Event::History { topic, newest, entries } => {
+                return self.topic_read(bridge, &topic, newest, &entries);
+            }
+            Event::Refused { ref topic, receipt: None, .. } => self.topic_refused(bridge, topic),
+            _ => {}
+        }
+        if let Event::Message { topic, payload, position } = &event {
             let Some(envelope) = Envelope::decode(payload) else {
                 // Of a later version, or damaged: its subscribers miss something.
                 return self.report_broker_event(bridge, &Event::Gap { topic: topic.clone() });
             };
-            let received = bridge.borrow_mut().received(shared.process, topic, envelope);
+            let received = bridge.borrow_mut().received(shared.process, topic, envelope, *position);
             let Some((publication, threads)) = received else { return };
             if self.deliver_on(publication, &threads).is_ok() {
                 return;
@@ -314,6 +364,11 @@ impl Context<'_> {
     }
 
     fn report_broker_event(&mut self, bridge: &Rc<RefCell<Bridge>>, event: &Event) {
+        if let Event::Gap { topic } = event
+            && let Some(recovery) = bridge.borrow_mut().recovery()
+        {
+            recovery.gap(topic);
+        }
         let call = bridge.borrow().on_event.clone();
         if let Some(call) = call {
             call(self, event);
@@ -398,7 +453,9 @@ impl Context<'_> {
 
     /// Sets the timer to what is due next. One that comes too early does no harm.
     fn time_broker(&mut self, bridge: &Rc<RefCell<Bridge>>) {
-        let Some(next) = bridge.borrow().next_timeout() else { return };
+        let presence = self.state.group.broker.as_ref().and_then(BrokerShared::presence);
+        let presence = presence.and_then(|presence| presence.lock().presence.next_timeout());
+        let Some(next) = bridge.borrow().next_timeout().into_iter().chain(presence).min() else { return };
         let set = bridge.borrow().timer;
         if set.is_some_and(|(at, _)| at <= next) {
             return;
@@ -427,6 +484,9 @@ impl Context<'_> {
         let is_alone = connections <= bridge.borrow().connections();
         let draining = shards.draining();
         let leaves_at = leaves_at.or_else(|| draining.map(|timeout| cx.now() + timeout / 2));
+        if draining.is_some() {
+            cx.end_presence(&bridge);
+        }
         if draining.is_none() && is_alone {
             cx.drain();
         } else if (is_alone || leaves_at.is_some_and(|at| at <= cx.now())) && cx.leave_mesh(&bridge) {

@@ -1,4 +1,4 @@
-//! Topics that several processes share over a message broker, such as Redis.
+//! Topics that several processes share over a message broker, such as Redis, or on one machine [without one](BrokerOptions::mesh).
 //!
 //! A server with a broker keeps topics of some prefixes there ([`BrokerOptions::prefixes`]). Handlers subscribe and publish as before:
 //! [`Context::subscribe`], [`Context::publish_topic`], [`Handle::publish_topic`](crate::Handle::publish_topic). The first WebSocket of
@@ -12,27 +12,38 @@ mod bridge;
 mod envelope;
 mod link;
 mod mesh;
+mod presence;
+mod recovery;
 mod url;
 
 use crate::publish::topics::{Destination, Publication};
 use crate::server::group::Group;
 use crate::thread::command::Command;
+use crate::ws::Broadcast;
 use crate::{Context, PublishError};
 use bridge::Bridge;
 use lws_broker::Protocol;
+pub use lws_broker::RecentLimits;
 pub use lws_broker::mesh::MeshOptions;
+pub use lws_broker::presence::{PresenceError, PresenceLimits, PresenceOptions};
 #[doc(inline)]
 pub use lws_broker::{
     Cause, Endpoint, Event, Full, Limits, NotAServerList, Options, Position, Receipt, Security, ServerList,
     Topic, nats, redis,
 };
+use presence::SharedPresence;
+pub(crate) use presence::StreamPresences;
+pub use presence::{JoinError, Present};
+pub use recovery::Recovered;
+use recovery::RecoveryOptions;
+pub(crate) use recovery::{PreparedReplay, StreamRecovery};
 use std::cell::RefCell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub use url::BrokerUrlError;
 
 /// A broker of a server.
@@ -46,8 +57,11 @@ pub struct BrokerOptions {
     /// protocol is named by ALPN.
     #[cfg(feature = "tls")]
     pub tls: Option<crate::tls::Client>,
+    /// Whether processes announce who is in which topic: [`Context::join_presence`]. Default `None`.
+    pub presence: Option<PresenceOptions>,
     carrier: CarrierOptions,
     on_event: Option<Arc<OnEvent>>,
+    recovery: Option<RecoveryOptions>,
 }
 
 /// What brings topics to other processes.
@@ -77,8 +91,10 @@ impl BrokerOptions {
             options: Options::default(),
             #[cfg(feature = "tls")]
             tls: None,
+            presence: None,
             carrier,
             on_event: None,
+            recovery: None,
         }
     }
 
@@ -112,6 +128,18 @@ impl BrokerOptions {
         Self { options, ..Self::carried_by(prefix, CarrierOptions::Mesh(folder.into(), mesh)) }
     }
 
+    /// Keeps the newest messages of topics with history for clients that come back: [`Context::subscribe_from`]. `show` makes of a message what
+    /// WebSockets get, with its position in some way, by which they come back. It is called once for each message, on the first thread.
+    #[must_use]
+    pub fn recover(
+        mut self,
+        limits: RecentLimits,
+        show: impl Fn(&Topic, Position, &Broadcast) -> Broadcast + Send + Sync + 'static,
+    ) -> Self {
+        self.recovery = Some(RecoveryOptions { limits, show: Arc::new(show) });
+        self
+    }
+
     /// Has `call` called with each event but messages, on the first thread: gaps above all, after which an application sends its
     /// subscribers the state again ([`Context::publish_local`]), and the connection that comes and goes.
     #[must_use]
@@ -137,24 +165,48 @@ pub(crate) struct BrokerShared {
     limits: Limits,
     /// The name of this process among all that use the broker.
     process: u64,
+    presence: Option<SharedPresence>,
+    /// The thread that has the broker was asked to announce changes of presence.
+    announces: AtomicBool,
 }
 
 impl BrokerShared {
     pub(crate) fn new(options: &BrokerOptions) -> Self {
+        // The keys of the standard library's maps are random.
+        let process = RandomState::new().hash_one(std::process::id());
+        let prefix = options.prefixes.first().map(String::as_str).unwrap_or_default();
+        let presence = options.presence.as_ref();
+        let presence = presence.and_then(|options| SharedPresence::new(options, prefix, process));
         Self {
             prefixes: options.prefixes.clone().into(),
             waiting: AtomicUsize::new(0),
             waiting_bytes: AtomicUsize::new(0),
             limits: options.options.limits.clone(),
-            // The keys of the standard library's maps are random.
-            process: RandomState::new().hash_one(std::process::id()),
+            process,
+            presence,
+            announces: AtomicBool::new(false),
         }
+    }
+
+    pub(super) fn presence(&self) -> Option<&SharedPresence> {
+        self.presence.as_ref()
+    }
+
+    /// Whether the thread that has the broker has to be asked to announce something: it was not already.
+    fn wants_announcement(&self) -> bool {
+        !self.announces.swap(true, Ordering::AcqRel)
+    }
+
+    /// That thread looks what there is to announce.
+    fn announces(&self) {
+        self.announces.store(false, Ordering::Release);
     }
 
     /// Whether the broker has the topic of this name.
     pub(crate) fn covers(&self, topic: &str) -> bool {
         // Other names stay in this process.
-        !topic.contains(char::is_control) && self.prefixes.iter().any(|prefix| topic.starts_with(&**prefix))
+        let is_other = topic.contains(char::is_control) || topic.starts_with(presence::TOPIC_PREFIX);
+        !is_other && self.prefixes.iter().any(|prefix| topic.starts_with(&**prefix))
     }
 
     /// Whether a pattern may stand for topics that the broker has.
@@ -228,7 +280,11 @@ impl Context<'_> {
     /// Begins the connection to the broker, on the first thread.
     pub(crate) fn start_broker(&mut self, options: &BrokerOptions) {
         if self.state.shard == 0 {
-            let bridge = Bridge::new(self.now(), options);
+            let mut bridge = Bridge::new(self.now(), options);
+            let group = Arc::clone(&self.state.group);
+            if let Some(presence) = group.broker.as_ref().and_then(BrokerShared::presence) {
+                bridge.keep(self.now(), presence.topic());
+            }
             self.state.broker = Some(Rc::new(RefCell::new(bridge)));
             self.drive_broker();
         }

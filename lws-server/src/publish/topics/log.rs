@@ -5,7 +5,7 @@
 
 use crate::id::StreamId;
 use lws_proto::ws::Prepared;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -52,6 +52,15 @@ pub(crate) struct TopicLog<I = StreamId> {
     unseen: Unseen,
     /// The number of the newest message with each key, of those that wait.
     newest: HashMap<Arc<str>, u64>,
+    /// What some subscribers read before: messages from before they came. Almost always none.
+    replays: BTreeMap<u32, UnreadReplay>,
+}
+
+/// Messages that many may read, each in its own time.
+pub(crate) struct UnreadReplay {
+    pub(crate) messages: Rc<[Rc<Prepared>]>,
+    /// The index of the next.
+    pub(crate) next: usize,
 }
 
 /// Messages that no subscriber has looked at yet.
@@ -111,6 +120,7 @@ impl<I: Copy + PartialEq> TopicLog<I> {
             bytes: 0,
             unseen: Unseen::default(),
             newest: HashMap::new(),
+            replays: BTreeMap::new(),
         }
     }
 
@@ -144,8 +154,19 @@ impl<I: Copy + PartialEq> TopicLog<I> {
         }
     }
 
+    /// Adds a subscriber that reads some earlier messages before. Answers its index.
+    #[cfg(any(feature = "broker", test))]
+    pub(crate) fn join_behind(&mut self, id: I, replay: UnreadReplay) -> u32 {
+        let index = self.join(id);
+        if replay.next < replay.messages.len() {
+            self.replays.insert(index, replay);
+        }
+        index
+    }
+
     /// Removes the subscriber at `index`.
     pub(crate) fn leave(&mut self, index: u32) {
+        self.replays.remove(&index);
         let Some(subscriber) = self.subscribers.get_mut(index as usize).and_then(Option::take) else {
             return;
         };
@@ -214,11 +235,14 @@ impl<I: Copy + PartialEq> TopicLog<I> {
     /// Whether there is something to read for the subscriber at `index`.
     pub(crate) fn has_unread(&self, index: u32) -> bool {
         let subscriber = self.subscribers.get(index as usize).and_then(Option::as_ref);
-        subscriber.is_some_and(|subscriber| subscriber.next < self.end())
+        subscriber.is_some_and(|subscriber| subscriber.next < self.end()) || self.replays.contains_key(&index)
     }
 
     /// What the subscriber at `index` reads next. A loss is answered once.
     pub(crate) fn next(&mut self, index: u32) -> Next {
+        if let Some(message) = self.replays.get(&index).and_then(|replay| replay.messages.get(replay.next)) {
+            return Next::Message(Rc::clone(message));
+        }
         loop {
             let first = self.first;
             let Some(subscriber) = self.subscriber(index) else { return Next::Nothing };
@@ -242,6 +266,13 @@ impl<I: Copy + PartialEq> TopicLog<I> {
 
     /// The subscriber at `index` has read a message.
     pub(crate) fn advance(&mut self, index: u32) {
+        if let Some(replay) = self.replays.get_mut(&index) {
+            replay.next += 1;
+            if replay.next >= replay.messages.len() {
+                self.replays.remove(&index);
+            }
+            return;
+        }
         let first = self.first;
         let Some(subscriber) = self.subscriber(index) else { return };
         let read = subscriber.next;
@@ -424,6 +455,29 @@ mod tests {
         // What was read by all is no longer there to be replaced.
         log.publish(keyed(5, "a"));
         assert_eq!((lengths(&mut log, 0), lengths(&mut log, 1)), (vec![5], vec![5]));
+    }
+
+    #[test]
+    fn one_that_comes_back_reads_what_it_has_missed_before_everything_else() {
+        let mut log = log(Backlog { messages_max: 2, ..Backlog::default() }, 1);
+        let messages: Rc<[_]> = [1, 2, 3].map(|len| Rc::new(message(len))).into();
+        let behind = |next| UnreadReplay { messages: Rc::clone(&messages), next };
+        assert_eq!((log.join_behind(1, behind(1)), log.join_behind(2, behind(3))), (1, 2));
+        assert!(log.has_unread(1) && !log.has_unread(2));
+        log.publish(entry(4));
+        assert_eq!(
+            (lengths(&mut log, 0), lengths(&mut log, 1), lengths(&mut log, 2)),
+            (vec![4], vec![2, 3, 4], vec![4])
+        );
+        // One that leaves in the middle leaves nothing to the next at its index; and what is lost behind it is lost.
+        log.leave(1);
+        assert_eq!(log.join_behind(1, behind(0)), 1);
+        log.leave(1);
+        assert_eq!((log.join(1), log.replays.len()), (1, 0));
+        log.leave(1);
+        log.join_behind(1, behind(2));
+        (0..3).for_each(|_| drop(log.publish(entry(5))));
+        assert_eq!(read_all(&mut log, 1), (3, 1), "one of before, and two of three");
     }
 
     #[test]

@@ -13,6 +13,8 @@ use crate::server::group::Group;
 #[cfg(feature = "broker")]
 use crate::thread::command::Command;
 use crate::ws::{Broadcast, Prepared};
+#[cfg(feature = "broker")]
+pub(crate) use log::UnreadReplay;
 pub use log::{Backlog, LagPolicy};
 pub(crate) use log::{NewMessage, TopicLog};
 use std::collections::HashMap;
@@ -387,6 +389,33 @@ impl<I: Copy + PartialEq> Topics<I> {
         }
     }
 
+    /// Has a stream read some earlier messages of a topic that is kept, and then what is published from now on. It gets the subscription
+    /// later: [`accept`](Self::accept).
+    #[cfg(feature = "broker")]
+    pub(crate) fn join_behind(&mut self, name: &str, id: I, replay: UnreadReplay) -> Option<Subscription> {
+        let topic = self.names.get(name).copied()?;
+        let subscriber = self.log(topic)?.join_behind(id, replay);
+        Some(Subscription { topic, subscriber })
+    }
+
+    /// The stream takes a subscription that was made for it. One that it has already, or has no room for, ends. Answers whether it has it now.
+    #[cfg(feature = "broker")]
+    pub(crate) fn accept(&mut self, subscription: Subscription, subscriptions: &mut Subscriptions) -> bool {
+        let is_there = subscriptions.of(subscription.topic).is_some();
+        if is_there || subscriptions.as_slice().len() > self.subscriptions_max {
+            self.leave(subscription);
+            return false;
+        }
+        subscriptions.push(subscription);
+        true
+    }
+
+    /// Whether a stream may have one subscription more.
+    #[cfg(feature = "broker")]
+    pub(crate) fn has_room(&self, subscriptions: &Subscriptions) -> bool {
+        subscriptions.as_slice().len() <= self.subscriptions_max
+    }
+
     /// Ends a subscription. Answers whether there was one.
     pub(crate) fn unsubscribe(&mut self, name: &str, subscriptions: &mut Subscriptions) -> bool {
         let subscription = self.names.get(name).and_then(|topic| subscriptions.of(*topic));
@@ -404,7 +433,7 @@ impl<I: Copy + PartialEq> Topics<I> {
         }
     }
 
-    fn leave(&mut self, Subscription { topic: index, subscriber }: Subscription) {
+    pub(crate) fn leave(&mut self, Subscription { topic: index, subscriber }: Subscription) {
         if let Some(log) = self.log(index) {
             log.leave(subscriber);
             self.free_unused(index);
