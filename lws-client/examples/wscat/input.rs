@@ -27,7 +27,8 @@ pub(crate) enum Input {
 }
 
 /// What may be written on a terminal.
-pub(crate) const COMMANDS: &str = "/ping [TEXT], /binary HEX, /close [CODE [REASON]]; a message that begins with / is written with //";
+pub(crate) const COMMANDS: &str =
+    "/ping [TEXT], /binary HEX, /close [CODE [REASON]]; a message that begins with / is written with //";
 
 /// Reads a line of a terminal: a message, or behind a `/` a command.
 pub(crate) fn parse(line: &str) -> Input {
@@ -123,7 +124,10 @@ pub(crate) fn open() -> (Source, Screen) {
         let config = config.bracketed_paste(false).build();
         let mut editor = DefaultEditor::with_config(config)?;
         let printer = editor.create_external_printer()?;
-        Ok::<_, ReadlineError>((Source::Terminal(Box::new(editor)), Screen(Some(Arc::new(Mutex::new(printer))))))
+        Ok::<_, ReadlineError>((
+            Source::Terminal(Box::new(editor)),
+            Screen(Some(Arc::new(Mutex::new(printer)))),
+        ))
     };
     // A terminal that can do nothing gives lines as they are.
     edited().unwrap_or((Source::Plain, Screen::default()))

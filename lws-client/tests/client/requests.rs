@@ -490,7 +490,11 @@ fn an_answer_that_waits_for_content_gets_it_although_there_was_no_100() {
         let (_, seen) = stream(&mut world.client, "http://a/up", 1, Some(4), false, Expect::Always);
         world.run_until(|| seen.borrow().outcome.is_some());
         let seen = seen.take();
-        assert_eq!((seen.events, seen.content), (vec!["head 200".to_owned()], b"az".to_vec()), "{versions:?}");
+        assert_eq!(
+            (seen.events, seen.content),
+            (vec!["head 200".to_owned()], b"az".to_vec()),
+            "{versions:?}"
+        );
         let timings = seen.outcome.expect("an outcome").expect("a response");
         assert_eq!(timings.bytes_sent, 4, "{versions:?}");
     }

@@ -35,7 +35,8 @@ fn run() -> Result<String, Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (plain, rest) =
         arguments.split_at_checked(3).ok_or("usage: pool-client URL COUNT PARALLEL [OPTION]...")?;
-    let (url, count, parallel): (Url, usize, usize) = (plain[0].parse()?, plain[1].parse()?, plain[2].parse()?);
+    let (url, count, parallel): (Url, usize, usize) =
+        (plain[0].parse()?, plain[1].parse()?, plain[2].parse()?);
     let mut options = Options::default();
     let mut bytes = None;
     let mut rest = rest.iter().map(String::as_str);
@@ -53,7 +54,8 @@ fn run() -> Result<String, Box<dyn Error>> {
         }
     }
     let mut runtime = Runtime::new(options)?;
-    let asking = Rc::new(RefCell::new(Asking { url, bytes, left: count, under_way: 0, first: None, failed: None }));
+    let asking =
+        Rc::new(RefCell::new(Asking { url, bytes, left: count, under_way: 0, first: None, failed: None }));
     runtime.with(|client| {
         for _ in 0..parallel {
             ask(client, &asking);
@@ -64,7 +66,10 @@ fn run() -> Result<String, Box<dyn Error>> {
         return Err(failed.into());
     }
     let stats = runtime.with(|client| client.stats());
-    Ok(format!("{count} requests on {} connections, {} begun again", stats.connects_total, stats.retries_total))
+    Ok(format!(
+        "{count} requests on {} connections, {} begun again",
+        stats.connects_total, stats.retries_total
+    ))
 }
 
 /// What is still to be asked.
@@ -108,7 +113,11 @@ impl Asking {
             Some(sent) => response.body == *sent,
             None => *self.first.get_or_insert_with(|| response.body.clone()) == response.body,
         };
-        if same { Ok(()) } else { Err(format!("{} bytes that are not what they should be", response.body.len())) }
+        if same {
+            Ok(())
+        } else {
+            Err(format!("{} bytes that are not what they should be", response.body.len()))
+        }
     }
 }
 
