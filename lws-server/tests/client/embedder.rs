@@ -4,9 +4,7 @@ use super::{LONG, PATIENCE, get, serve};
 use lws_client::{
     Client, ClientApp, Context, Failure, Options, Reply, RequestId, ResponseHead, Runtime, Timings,
 };
-use lws_loop_external::{
-    Change, Driver, Interest, Query, Readiness, Resolver, Service, Token, Trigger,
-};
+use lws_loop_external::{Change, Driver, Interest, Query, Readiness, Resolver, Service, Token, Trigger};
 use lws_loop_poll::PollLoop;
 use lws_proto::Time;
 use rustix::event::{PollFd, PollFlags, poll};
