@@ -22,7 +22,7 @@ pub(crate) enum Input {
     Ping(String),
     /// The end, with a code and a reason.
     Close(u16, String),
-    /// What the person is told, as it was no command.
+    /// What is shown, as it was no command.
     Unknown(String),
 }
 

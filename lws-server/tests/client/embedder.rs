@@ -271,7 +271,7 @@ impl OwnLoop {
 }
 
 /// Asks thirty times, each time on a connection of its own, of which every fifth request is given up; `look` is called after each turn with how
-/// many outcomes were told.
+/// many outcomes there were.
 fn thirty(own: &mut OwnLoop, url: &str, mut look: impl FnMut(&mut OwnLoop, usize)) {
     let told = Rc::new(Cell::new(0));
     own.with(|client| {
