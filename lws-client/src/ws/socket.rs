@@ -75,9 +75,9 @@ impl Client {
         socket.map_or(0, |socket| socket.outbox.room(&socket.limits))
     }
 
-    /// Sends a Ping while the WebSocket is open, with up to 125 bytes of payload; more are left out. [`Handler::control`] receives the Pong.
-    /// It passes messages that wait, and one that has not left is replaced. The engine asks by itself whether a silent server is still there.
-    /// RFC 6455 §5.5.2.
+    /// Sends a Ping while the WebSocket is open, with up to 125 bytes of payload; more are left out. [`Handler::control`] receives the
+    /// Pong. It passes messages that wait, and one that has not left is replaced. The engine asks by itself whether a silent server is still
+    /// there. RFC 6455 §5.5.2.
     ///
     /// # Errors
     /// It was not taken.

@@ -178,7 +178,8 @@ fn the_end_of_a_client_waits_for_no_resolver() {
     query.answer(Ok(vec![([127, 0, 0, 1], 1).into()]));
 }
 
-/// A loop of an embedder's own, over poll(2). It lets go of a descriptor a turn after it was asked to, as one does that has other things to do.
+/// A loop of an embedder's own, over poll(2). It lets go of a descriptor a turn after it was asked to, as one does that has other things to
+/// do.
 struct OwnLoop {
     driver: Driver<ClientApp>,
     watched: HashMap<Token, (Interest, Identity)>,
@@ -270,8 +271,8 @@ impl OwnLoop {
     }
 }
 
-/// Asks thirty times, each time on a connection of its own, of which every fifth request is given up; `look` is called after each turn with how
-/// many outcomes there were.
+/// Asks thirty times, each time on a connection of its own, of which every fifth request is given up; `look` is called after each turn with
+/// how many outcomes there were.
 fn thirty(own: &mut OwnLoop, url: &str, mut look: impl FnMut(&mut OwnLoop, usize)) {
     let told = Rc::new(Cell::new(0));
     own.with(|client| {

@@ -4,9 +4,9 @@
 //! pool-client URL COUNT PARALLEL [--bytes N] [--http1 | --http2] [--insecure]
 //! ```
 //!
-//! Asks COUNT times, PARALLEL of them at a time, and wants the same 200 each time; with `--bytes` it posts content, different for each request,
-//! and compares it with what comes back. Over HTTP/1.1 with `--http1`, over HTTP/2 alone with `--http2`, and otherwise what ALPN chooses. Prints
-//! how many connections it took.
+//! Asks COUNT times, PARALLEL of them at a time, and wants the same 200 each time; with `--bytes` it posts content, different for each
+//! request, and compares it with what comes back. Over HTTP/1.1 with `--http1`, over HTTP/2 alone with `--http2`, and otherwise what ALPN
+//! chooses. Prints how many connections it took.
 
 use lws_client::{Body, Context, Failure, Options, Request, Response, Runtime, Tls, Url, Versions};
 use lws_proto::Bytes;
