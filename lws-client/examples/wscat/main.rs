@@ -1,8 +1,8 @@
 //! Talks to a WebSocket by lines: `cargo run -p lws-client --example wscat -- [-b] [-p SUBPROTOCOL] [-i SECONDS] [-n] URL`.
 //!
 //! Each line of the input is a message, text or with `-b` binary; the end of the input closes. It comes back when it is lost, unless `-n`
-//! says no; lines that are written meanwhile wait. `-i` is after how many seconds of silence the server is asked with a Ping whether it is
-//! still there, 30 by itself.
+//! says no; lines that are written meanwhile wait. `-i` is after how many seconds of silence the server is asked with a Ping whether
+//! it is still there, 30 by itself.
 //!
 //! On a terminal the line can be edited, as in a shell: Ctrl-A and E, Ctrl-U and W, arrows, and those before it, in which Ctrl-R searches. A
 //! line with `/` is a command there: `/ping`, `/binary HEX`, `/close`.
