@@ -205,11 +205,12 @@ pub struct Limits {
     /// once and 100 a second: a map that is moved gives up dozens at a time. Past it: ENHANCE_YOUR_CALM, and the streams that
     /// run are the last ones; past it once more: the end of the connection.
     pub h2_resets: Allowance,
-    /// Frames that are allowed and of no use: empty DATA, SETTINGS, PING, PRIORITY, small WINDOW_UPDATE, unknown ones, and
+    /// Frames that are allowed and of no use: empty and tiny DATA, SETTINGS, PING, PRIORITY, small WINDOW_UPDATE, unknown ones, and
     /// those for streams that have ended. What the traffic explains is free: for each DATA frame that is sent a WINDOW_UPDATE of
-    /// the stream, one of the connection and a PING, however late; for each request four frames; for each stream that this side
-    /// resets 64. DATA frames that are short because the peer opens its window in pieces of less than 256 bytes explain
-    /// nothing. Default 1,000 at once and 100 a second. Past it as for `h2_resets`.
+    /// the stream, one of the connection and a PING, however late; for each that is received another frame; for each request four
+    /// frames; for each stream that this side resets 64. DATA frames of less than 256 bytes that are received, or that are sent
+    /// because the peer opens its window in such pieces, explain nothing. Default 1,000 at once and 100 a second. Past it as for
+    /// `h2_resets`.
     pub h2_glitches: Allowance,
     /// Entries of one SETTINGS frame. Default 32. Past it: ENHANCE_YOUR_CALM.
     pub h2_settings_entries_max: usize,

@@ -28,10 +28,10 @@ const PARTS_MAX: usize = 256;
 /// RFC 6455 §7.4 and IANA: the server that was asked instead did not answer well.
 const BAD_GATEWAY: u16 = 1014;
 
-/// What lies between the two sides of a WebSocket.
+/// What lies between the two sides of a WebSocket. Boxed is what most of the time there is none of: one may idle for long.
 struct Pipe {
     /// The upstream has accepted.
-    opened: Option<Opened>,
+    opened: Option<Box<Opened>>,
     to_client: VecDeque<Part>,
     to_client_bytes: usize,
     counted: Counted,
@@ -40,8 +40,8 @@ struct Pipe {
     to_upstream: (usize, usize),
     client_paused: bool,
     /// What the upstream has closed with.
-    closed: Option<(CloseCode, String)>,
-    gave_up: Option<GaveUp>,
+    closed: Option<Box<(CloseCode, String)>>,
+    gave_up: Option<Box<GaveUp>>,
     /// It has closed, or is gone: it takes nothing more.
     upstream_over: bool,
     /// The client has closed, or is gone: it takes nothing more.
@@ -185,7 +185,7 @@ impl http::Handler for Opening {
                 return self.accept(cx, exchange, &opened);
             }
             let Some(gave_up) = pipe.borrow_mut().gave_up.take() else { return };
-            self.stage = Stage::Refusing(gave_up);
+            self.stage = Stage::Refusing(*gave_up);
         }
         match exchange.permit() {
             Ok(permit) => self.refuse(cx, permit),
@@ -281,7 +281,7 @@ struct UpstreamSide {
 
 impl upstream::Handler for UpstreamSide {
     fn open(&mut self, _: &mut upstream::Context<'_>, opened: &Opened) {
-        self.pipe.borrow_mut().opened = Some(opened.clone());
+        self.pipe.borrow_mut().opened = Some(Box::new(opened.clone()));
         self.front.wake();
     }
 
@@ -314,7 +314,7 @@ impl upstream::Handler for UpstreamSide {
     fn control(&mut self, _: &mut upstream::Context<'_>, control: Control<'_>) {
         if let Control::Close { code, reason } = control {
             let mut pipe = self.pipe.borrow_mut();
-            pipe.closed = Some((code, reason.to_owned()));
+            pipe.closed = Some(Box::new((code, reason.to_owned())));
             pipe.upstream_over = true;
             self.front.wake();
         }
@@ -322,7 +322,7 @@ impl upstream::Handler for UpstreamSide {
 
     fn gave_up(self: Box<Self>, _: &mut upstream::Context<'_>, why: GaveUp) {
         let mut pipe = self.pipe.borrow_mut();
-        pipe.gave_up = Some(why);
+        pipe.gave_up = Some(Box::new(why));
         pipe.upstream_over = true;
         self.front.wake();
     }
@@ -375,7 +375,7 @@ impl Passed {
     fn send_end(&self, stream: WebSocket<'_>) {
         let mut pipe = self.socket.pipe.borrow_mut();
         let (code, reason) = match (pipe.closed.take(), &pipe.gave_up) {
-            (Some(closed), _) => closed,
+            (Some(closed), _) => *closed,
             (None, Some(_)) => {
                 (CloseCode::new(BAD_GATEWAY).unwrap_or(CloseCode::INTERNAL_ERROR), String::new())
             }

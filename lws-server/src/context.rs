@@ -78,7 +78,7 @@ impl Context<'_> {
     }
 
     /// Who is at the other end. Asks the operating system, which forgets a peer that resets: that is [`Peer::Unknown`] then, unless the
-    /// server keeps addresses, as it does for an access log and for who watches TLS.
+    /// server keeps addresses, as it does for an access log and for who watches TLS, or was asked a short while before.
     #[doc(alias = "lws_get_peer_simple")]
     #[must_use]
     pub fn peer(&self) -> Peer {

@@ -221,6 +221,20 @@ fn what_comes_by_the_clock_goes_on_for_hours() {
     }
 }
 
+/// hyper makes a frame of its own of what a chunk has beyond the window of the connection, for each of the streams that share it.
+#[test]
+fn the_short_ends_of_long_content_are_content() {
+    let (mut server, mut reader) = server(&defaults(), &[], |_: Event<'_>| {});
+    server.receive(&h2::post(1), Buffer::Lent);
+    for round in 0..20_000 {
+        server.receive(&h2::data(1, [b'c'; 300], false), Buffer::Lent);
+        server.receive(&h2::data(1, "x", false), Buffer::Lent);
+        let sent_frames = reader.read(&server.take_sent());
+        assert!(!complains(&mut server, &sent_frames), "{round}: {sent_frames:?}");
+        server.forget();
+    }
+}
+
 /// A window that is opened a byte at a time makes frames of a byte, of which each explains the update that gives it back, and no more.
 /// CVE-2019-9511.
 #[test]

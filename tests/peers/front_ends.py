@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Our server behind the front ends of others: haproxy over HTTP/1.1 and HTTP/2, nginx and varnish. Not one request may be lost.
+"""Our server behind the front ends of others: haproxy over HTTP/1.1 and HTTP/2, nginx and varnish; and with our proxy in between. Not one
+request may be lost.
 
     front_ends.py [REQUESTS [FRONT...]]
 
 FRONT is `haproxy-http1`, `haproxy-http2`, `nginx` or `varnish`; without one it is all of them. h2load asks each front end REQUESTS
-times (100,000), over HTTP/2 where it speaks that and otherwise over HTTP/1.1, and then posts a tenth as many. No front end tries again
+times (100,000), over HTTP/2 where it speaks that and otherwise over HTTP/1.1, and then posts a tenth as many; with our proxy in between it
+is a tenth of each. No front end tries again
 what it has sent, so that what our server loses is seen.
 """
 
@@ -143,6 +145,10 @@ def main() -> None:
             with checks.scenario(name), server() as ours, before(front, ours) as port:
                 load(name, port, protocol, "/hello", REQUESTS)
                 load(name, port, protocol, "/echo", REQUESTS // 10, content)
+            with checks.scenario(f"{name}, proxy"), server() as ours, server("--proxy", f"/=http://127.0.0.1:{ours}") as proxy:
+                with before(front, proxy) as port:
+                    load(f"{name}, our proxy", port, protocol, "/hello", REQUESTS // 10)
+                    load(f"{name}, our proxy", port, protocol, "/echo", REQUESTS // 100, content)
     checks.finish()
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import websockets
 
 from certificates import Authority
-from checks import Checks, free_port, running, server
+from checks import Checks, free_port, running, server, server_binary
 from server_http2 import Client, WebSocket
 
 checks = Checks("proxy")
@@ -117,6 +117,22 @@ def load(port: int, *arguments: str) -> None:
     checks.equal(name, counts and counts.groups(), (str(REQUESTS), "0", "0"))
     statuses = re.search(r"status codes: (\d+) 2xx", text)
     checks.equal(f"{name}, with 200", statuses and statuses.group(1), str(REQUESTS))
+
+
+def calls(folder: Path, upstream: int) -> None:
+    """Whom a request is from, the system is asked once for each connection, however many requests come on it."""
+    port, counted = free_port(), folder / "strace.txt"
+    # The program is the child, and strace beside it, so that it is the program that is ended.
+    command = ["strace", "-D", "-f", "-qq", "-e", "trace=getpeername", "-o", str(counted), server_binary(), "--port", str(port), "--quiet"]
+    with running([*command, "--proxy", f"/=http://127.0.0.1:{upstream}"], port):
+        h2load = ["h2load", "--h1", "-n", "600", "-c", "3", f"http://127.0.0.1:{port}/short"]
+        text = subprocess.run(h2load, check=True, stdout=subprocess.PIPE, text=True).stdout
+        checks.check("600 requests on three connections are answered", "600 succeeded" in text, text)
+        fields = curl("--http1.1", f"http://127.0.0.1:{port}/short", "--next", "--http1.1", f"http://127.0.0.1:{port}/short")
+        checks.equal("and two more", fields, b"hellohello")
+    # The connections to the upstream, three at most for each of those in front, ask when they are made.
+    asked = counted.read_text().count("getpeername(")
+    checks.check("getpeername is called for connections, and not for requests", 0 < asked <= 30, asked)
 
 
 def files(long: bytes, target: str, name: str, *, ranges: bool = True) -> None:
@@ -238,6 +254,8 @@ def main() -> None:
         with checks.scenario("load"), server("--proxy", f"/=http://127.0.0.1:{nginx_port}") as port:
             load(port, "--h1")
             load(port, "-m", "10")
+        with checks.scenario("system calls"):
+            calls(folder, nginx_port)
         with checks.scenario("load over HTTP/2"), server("--proxy", f"/=h2c://127.0.0.1:{nghttpd_port}") as port:
             load(port, "-m", "10")
         for name, upstream in [

@@ -21,7 +21,7 @@ pub(crate) struct LinkRecord {
     pub(crate) begun: Time,
     pub(crate) address: Option<Arc<str>>,
     /// The server, if the connection may be used for other origins of it.
-    identity: Option<Identity>,
+    identity: Option<Box<Identity>>,
     /// Requests that are begun when it is lent.
     pub(crate) assigned: Vec<RequestId>,
     pub(crate) streams: Streams,
@@ -190,7 +190,7 @@ impl Client {
     /// used for other origins of the server, if [`Options::coalesce`](crate::Options::coalesce) allows that.
     pub fn identified(&mut self, link: Link, peer: SocketAddr, certificate: &[u8]) {
         if let Some(record) = self.links.get_mut(link.name()).filter(|_| self.options.coalesce) {
-            record.identity = Some(Identity { peer, certificate: certificate.into() });
+            record.identity = Some(Box::new(Identity { peer, certificate: certificate.into() }));
         }
     }
 
@@ -198,7 +198,7 @@ impl Client {
     pub(super) fn lenders(&self, key: &Arc<Key>) -> Vec<(Link, SocketAddr)> {
         let candidate = |link: Link| {
             let record = self.links.get(link.name())?;
-            let Identity { peer, certificate } = record.identity.as_ref()?;
+            let Identity { peer, certificate } = record.identity.as_deref()?;
             let is_usable = matches!(record.life, Life::Open(Spoken::Http2))
                 && key.may_share(&record.key)
                 && self.pool.can_lend(self.now, link, key);

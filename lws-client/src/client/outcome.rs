@@ -12,7 +12,7 @@ use crate::reply::{Context, Reply};
 use crate::response::ResponseHead;
 use crate::retry::{Verdict, after_status, retry_after};
 use lws_proto::StreamKey;
-use lws_proto::http::Head;
+use lws_proto::http::{Head, Status};
 use std::time::Duration;
 
 /// The size of the buffer for decompressed content.
@@ -74,7 +74,10 @@ impl Client {
     /// The final response begins on the stream of a request.
     pub(super) fn on_head(&mut self, id: RequestId, head: &Head<'_>, end: bool) {
         self.due.cancel(Due::FirstByte(id));
-        self.due.cancel(Due::Continue(id));
+        if end || !head.status().is_some_and(Status::is_success) {
+            // Its content is not wanted. Otherwise the response may have to wait for it: the server takes it without a 100.
+            self.due.cancel(Due::Continue(id));
+        }
         let Some(exchange) = self.exchanges.get_mut(id.0) else { return };
         let mut head = ResponseHead::of(head, &exchange.request.url);
         if let Some(jar) = &mut self.jar {

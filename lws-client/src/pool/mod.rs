@@ -625,6 +625,11 @@ impl Pool {
             self.note_use(place, link);
         } else {
             member.state = MemberState::Busy;
+            if self.places.get(place).is_some_and(|place| place.key.websocket) {
+                // It may be busy for as long as it lives: that it is not idle too long is looked at once more when it is idle again.
+                member.idle_due = None;
+                self.due.cancel(PoolDue::Idle(link));
+            }
             self.put_away(place, link);
         }
         self.waiters.remove(waiter);

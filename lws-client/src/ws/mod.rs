@@ -45,7 +45,7 @@ pub trait Handler {
     /// A message, or with [`streamed`](SocketBuilder::streamed) a part of one.
     fn message(&mut self, cx: &mut Context<'_>, message: Message<'_>);
 
-    /// A Ping, Pong or Close has come. The engine answers them.
+    /// A Ping, Pong or Close has come. The engine answers them. A Pong may be the answer to a Ping of the engine's own.
     fn control(&mut self, cx: &mut Context<'_>, control: Control<'_>) {
         let _ = (cx, control);
     }
@@ -170,6 +170,14 @@ impl Context<'_> {
         self.client.send(self.id, kind, payload.into(), WhenLost::Fail)
     }
 
+    /// Sends a Ping: see [`Client::ping`].
+    ///
+    /// # Errors
+    /// It was not taken.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.client.ping(self.id, payload)
+    }
+
     /// Says that the answer to a call has come. Whether the call was still waiting.
     pub fn answered(&mut self, call: u64) -> bool {
         self.client.answered(self.id, call)
@@ -205,17 +213,11 @@ pub(crate) struct Terms {
     pub(crate) limits: OutboxLimits,
 }
 
-impl Terms {
-    /// Forgets what is said in an opening handshake alone, of a WebSocket that will have no other one: it may idle for long.
-    fn forget_handshake(&mut self) {
-        (self.fields, self.protocols) = (Fields::new(), Vec::new());
-        (self.host, self.target) = (None, None);
-    }
-}
-
 /// A WebSocket.
 pub(crate) struct Socket {
-    terms: Terms,
+    /// `None` of one that has been open and will not come back: it may idle for long.
+    terms: Option<Box<Terms>>,
+    limits: OutboxLimits,
     /// It is taken out while it is called.
     handler: Option<Box<dyn Handler>>,
     state: SocketState,
@@ -227,17 +229,19 @@ pub(crate) struct Socket {
     retry_at: Option<Time>,
     was_open: bool,
     /// Where redirects have led the opening handshake, since it was lost.
-    redirected: Option<Redirected>,
+    redirected: Option<Box<Redirected>>,
     /// It is among those that something is to be done for.
     queued: bool,
     /// What refuses the opening handshake that runs.
     refusal: Option<Box<Refusal>>,
     /// This side wants it closed.
-    closing: Option<(CloseCode, String)>,
+    closing: Option<Box<(CloseCode, String)>>,
     /// And at once, without the closing handshake.
     aborted: bool,
     /// The application asked to be called when nothing waits.
     wants_drained: bool,
+    /// The payload of a Ping that is to be sent.
+    ping: Option<Box<[u8]>>,
     /// Messages that may still be sent in this turn.
     burst: usize,
     /// The application takes no messages, and the engine knows.
@@ -336,7 +340,7 @@ impl Sockets {
         let ids: Vec<_> = self.slab.keys().map(SocketId).collect();
         for id in ids {
             if let Some(socket) = self.get_mut(id) {
-                socket.closing.get_or_insert((CloseCode::GOING_AWAY, String::new()));
+                socket.closing.get_or_insert_with(|| Box::new((CloseCode::GOING_AWAY, String::new())));
                 socket.paused = false;
             }
             self.ask(id);
@@ -361,7 +365,8 @@ impl Socket {
     pub(crate) fn new(terms: Terms, handler: Box<dyn Handler>) -> Self {
         Self {
             burst: terms.limits.burst,
-            terms,
+            limits: terms.limits,
+            terms: Some(Box::new(terms)),
             handler: Some(handler),
             state: SocketState::Due,
             life: Lifecycle::default(),
@@ -376,6 +381,7 @@ impl Socket {
             closing: None,
             aborted: false,
             wants_drained: false,
+            ping: None,
             paused: false,
             is_paused: false,
             probe: Probe::default(),

@@ -155,11 +155,14 @@ pub enum CallError {
     Lost,
 }
 
-/// Calls that wait for answers.
+/// Calls that wait for answers. Most WebSockets have none.
 #[derive(Debug, Default)]
-pub(crate) struct Calls {
+pub(crate) struct Calls(Option<Box<Waiting>>);
+
+#[derive(Debug, Default)]
+struct Waiting {
     /// By number: what is sent again when the WebSocket has come back.
-    waiting: BTreeMap<u64, Option<(MessageKind, Bytes)>>,
+    calls: BTreeMap<u64, Option<(MessageKind, Bytes)>>,
     due: Deadlines<u64>,
 }
 
@@ -171,38 +174,42 @@ impl Calls {
         again: Option<(MessageKind, Bytes)>,
         limits: &OutboxLimits,
     ) -> Result<(), SendError> {
-        if self.waiting.contains_key(&id) {
+        let waiting = self.0.get_or_insert_default();
+        if waiting.calls.contains_key(&id) {
             return Err(SendError::Repeated);
         }
-        if self.waiting.len() >= limits.calls_max {
+        if waiting.calls.len() >= limits.calls_max {
             return Err(SendError::Full);
         }
-        self.waiting.insert(id, again);
-        self.due.set(id, until);
+        waiting.calls.insert(id, again);
+        waiting.due.set(id, until);
         Ok(())
     }
 
     /// An answer has come. Whether somebody waits for it.
     pub(crate) fn answered(&mut self, id: u64) -> bool {
-        self.due.cancel(id);
-        self.waiting.remove(&id).is_some()
+        let Some(waiting) = &mut self.0 else { return false };
+        waiting.due.cancel(id);
+        waiting.calls.remove(&id).is_some()
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Time> {
-        self.due.next()
+        self.0.as_ref()?.due.next()
     }
 
     /// Takes out one that has waited for too long.
     pub(crate) fn pop_overdue(&mut self, now: Time) -> Option<u64> {
-        let id = self.due.pop_due(now)?;
-        self.waiting.remove(&id);
+        let waiting = self.0.as_mut()?;
+        let id = waiting.due.pop_due(now)?;
+        waiting.calls.remove(&id);
         Some(id)
     }
 
     /// The WebSocket is lost: the calls that are over with it.
     pub(crate) fn lose(&mut self) -> Vec<u64> {
+        let Some(waiting) = &self.0 else { return Vec::new() };
         let lost: Vec<_> =
-            self.waiting.iter().filter(|(_, again)| again.is_none()).map(|(id, _)| *id).collect();
+            waiting.calls.iter().filter(|(_, again)| again.is_none()).map(|(id, _)| *id).collect();
         for id in &lost {
             self.answered(*id);
         }
@@ -211,7 +218,7 @@ impl Calls {
 
     /// The WebSocket has come back: what is sent again.
     pub(crate) fn again(&self) -> Vec<(MessageKind, Bytes)> {
-        self.waiting.values().flatten().cloned().collect()
+        self.0.iter().flat_map(|waiting| waiting.calls.values()).flatten().cloned().collect()
     }
 }
 

@@ -4,7 +4,7 @@ use super::life::{Loss, Next};
 use super::outbox::{PROBE_AFTER, PROBE_TIMEOUT, Queued};
 use super::{
     CallError, Context, GaveUp, Handler, Lost, Message, Opened, Probe, REFUSAL_BYTES_MAX, Redirected,
-    Refusal, SendError, Socket, SocketId, SocketState, WhenLost, given_up,
+    Refusal, SendError, Socket, SocketId, SocketState, Terms, WhenLost, given_up,
 };
 use crate::client::{Called, Client, Due, Exchange, Job, StreamUse};
 use crate::failure::{Cause, Failure, Phase};
@@ -62,7 +62,7 @@ impl Client {
             return Err(SendError::Gone);
         }
         let open = socket.is_open();
-        let limits = socket.terms.limits;
+        let limits = socket.limits;
         socket.outbox.push(queued, open, &limits)?;
         self.touch_socket(id);
         Ok(())
@@ -72,7 +72,24 @@ impl Client {
     #[must_use]
     pub fn send_room(&self, id: SocketId) -> usize {
         let socket = self.sockets.get(id).filter(|socket| socket.is_open() && socket.closing.is_none());
-        socket.map_or(0, |socket| socket.outbox.room(&socket.terms.limits))
+        socket.map_or(0, |socket| socket.outbox.room(&socket.limits))
+    }
+
+    /// Sends a Ping while the WebSocket is open, with up to 125 bytes of payload; more are left out. [`Handler::control`] receives the
+    /// Pong. It passes messages that wait, and one that has not left is replaced. The engine asks by itself whether a silent server is still
+    /// there. RFC 6455 §5.5.2.
+    ///
+    /// # Errors
+    /// It was not taken.
+    pub fn ping(&mut self, id: SocketId, payload: &[u8]) -> Result<(), SendError> {
+        let socket = self.sockets.get_mut(id).filter(|socket| socket.closing.is_none());
+        let socket = socket.ok_or(SendError::Gone)?;
+        if !socket.is_open() {
+            return Err(SendError::NotOpen);
+        }
+        socket.ping = Some(payload.into());
+        self.touch_socket(id);
+        Ok(())
     }
 
     /// Has [`Handler::drained`] called once when it is open and nothing waits, be that now.
@@ -121,7 +138,7 @@ impl Client {
         if !open && !again {
             return Err(SendError::NotOpen);
         }
-        let limits = socket.terms.limits;
+        let limits = socket.limits;
         let kept = again.then(|| message.clone());
         socket.calls.add(call, now + timeout, kept, &limits)?;
         // One that is made again is sent when the WebSocket is open, and not kept a second time here.
@@ -142,7 +159,7 @@ impl Client {
     /// then, though it was paused: the server's Close is behind them.
     pub fn close(&mut self, id: SocketId, code: CloseCode, reason: &str) {
         if let Some(socket) = self.sockets.get_mut(id) {
-            socket.closing.get_or_insert_with(|| (code, reason.to_owned()));
+            socket.closing.get_or_insert_with(|| Box::new((code, reason.to_owned())));
             // The server's Close has to be read, and what it has sent before.
             socket.paused = false;
             self.sockets.ask(id);
@@ -153,7 +170,7 @@ impl Client {
     pub fn abort_socket(&mut self, id: SocketId) {
         if let Some(socket) = self.sockets.get_mut(id) {
             socket.aborted = true;
-            socket.closing.get_or_insert((CloseCode::GOING_AWAY, String::new()));
+            socket.closing.get_or_insert_with(|| Box::new((CloseCode::GOING_AWAY, String::new())));
             self.sockets.ask(id);
         }
     }
@@ -202,8 +219,9 @@ impl Client {
         socket.attempts = socket.attempts.saturating_add(1);
         socket.refusal = None;
         let attempt = socket.attempts;
-        let request = Request::new("GET", socket.url().clone());
-        let options = RequestOptions { retry: RetryRules::never(), ..socket.terms.options.clone() };
+        let Some(terms) = &socket.terms else { return };
+        let request = Request::new("GET", terms.url(socket.redirected.as_deref()).clone());
+        let options = RequestOptions { retry: RetryRules::never(), ..terms.options.clone() };
         let request = self.begin_exchange(Exchange::new(request, options, Job::Socket(id)));
         if let Some(socket) = self.sockets.get_mut(id) {
             socket.state = SocketState::Opening(request);
@@ -220,10 +238,11 @@ impl Client {
     ) -> Result<StreamKey, Misuse> {
         let now = self.now;
         let Some(socket) = self.sockets.get(id) else { return Err(Misuse::UnknownStream) };
-        let terms = &socket.terms;
+        let Some(terms) = &socket.terms else { return Err(Misuse::WrongState) };
+        let url = terms.url(socket.redirected.as_deref());
         let mut fields = socket.redirected.as_ref().map_or(&terms.fields, |it| &it.fields).clone();
         if let Some(jar) = &self.jar
-            && let Some(cookies) = jar.cookies(socket.url(), self.unix_seconds)
+            && let Some(cookies) = jar.cookies(url, self.unix_seconds)
         {
             fields.add("cookie", cookies);
         }
@@ -236,8 +255,8 @@ impl Client {
             .collect::<Result<_, _>>()
             .map_err(|_| Misuse::Field)?;
         let protocols: Vec<&str> = terms.protocols.iter().map(String::as_str).collect();
-        let host = terms.host.clone().unwrap_or_else(|| socket.url().authority());
-        let target = terms.target.clone().unwrap_or_else(|| socket.url().target());
+        let host = terms.host.clone().unwrap_or_else(|| url.authority());
+        let target = terms.target.clone().unwrap_or_else(|| url.target());
         let mut connect = Connect::new(&host, &target).protocols(&protocols).fields(&lines);
         if let Some(deflate) = &terms.deflate {
             connect = connect.deflate(deflate);
@@ -255,7 +274,8 @@ impl Client {
     /// The server has refused the handshake. Its response is kept for the handler's report.
     pub(crate) fn on_refusal(&mut self, id: SocketId, head: &Head<'_>) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
-        let head = ResponseHead::of(head, socket.url());
+        let Some(terms) = &socket.terms else { return };
+        let head = ResponseHead::of(head, terms.url(socket.redirected.as_deref()));
         socket.refusal = Some(Box::new(Refusal { head, body: Vec::new() }));
     }
 
@@ -341,10 +361,10 @@ impl Client {
         socket.state = SocketState::Open { link, stream: key, since: now, closed: None };
         socket.probe = Probe::No;
         socket.is_paused = false;
-        socket.burst = socket.terms.limits.burst;
+        socket.burst = socket.limits.burst;
         let resumed = std::mem::replace(&mut socket.was_open, true);
         for (kind, payload) in socket.calls.again() {
-            let limits = socket.terms.limits;
+            let limits = socket.limits;
             // A message for which there is no room now will expire, which is reported.
             let _ = socket.outbox.push(
                 Queued { kind, payload, end: true, when_lost: WhenLost::Drop },
@@ -352,11 +372,10 @@ impl Client {
                 &limits,
             );
         }
-        if !socket.terms.rules.enabled {
-            socket.terms.forget_handshake();
-        }
+        let terms = socket.terms.take_if(|terms| !terms.rules.enabled);
+        let Some(terms) = terms.as_ref().or(socket.terms.as_ref()) else { return };
         let Some(head) = head else { return };
-        let head = ResponseHead::of(&head, socket.url());
+        let head = ResponseHead::of(&head, terms.url(socket.redirected.as_deref()));
         let protocol = head.fields.text("sec-websocket-protocol").map(str::to_owned);
         let opened = Opened { resumed, protocol, head };
         self.call_handler(id, |handler, cx| handler.open(cx, &opened));
@@ -402,6 +421,19 @@ impl Client {
                 stream.resume();
             }
         }
+        if let Some(payload) = socket.ping.take() {
+            match stream.permit() {
+                Ok(permit) => match permit.ping(&payload) {
+                    Ok(sent) => stream = sent.into_stream(),
+                    // It is closing: nothing more is sent on it.
+                    Err(_) => return,
+                },
+                Err(mut refused) => {
+                    socket.ping = Some(payload);
+                    return refused.want_write();
+                }
+            }
+        }
         let had_queued = !socket.outbox.is_empty();
         while !socket.outbox.is_empty() {
             if socket.burst == 0 {
@@ -421,7 +453,7 @@ impl Client {
             self.call_handler(id, |handler, cx| handler.drained(cx));
         }
         let Some(socket) = self.sockets.get_mut(id) else { return };
-        if let Some((code, reason)) = &socket.closing {
+        if let Some((code, reason)) = socket.closing.as_deref() {
             // Closing twice is no error, and a code that cannot be sent ends it all the same.
             if stream.has_ended() {
                 return;
@@ -436,7 +468,7 @@ impl Client {
     pub(crate) fn socket_writable(&mut self, id: SocketId, permit: WebSocketPermit<'_>) {
         if let Some(socket) = self.sockets.get_mut(id) {
             // Another turn: as many again.
-            socket.burst = socket.burst.max(socket.terms.limits.burst);
+            socket.burst = socket.burst.max(socket.limits.burst);
         }
         self.apply_to_socket(id, permit.into_stream());
     }
@@ -479,11 +511,11 @@ impl Client {
         let now = self.now;
         let Some(socket) = self.sockets.get_mut(id) else { return };
         let messages_lost = socket.outbox.lose();
+        socket.ping = None;
         let calls = socket.calls.lose();
-        let next = if socket.closing.is_some() {
-            Next::GiveUp
-        } else {
-            socket.life.lost(loss, open_for, &socket.terms.rules, random())
+        let next = match socket.terms.as_deref().filter(|_| socket.closing.is_none()) {
+            Some(terms) => socket.life.lost(loss, open_for, &terms.rules, random()),
+            None => Next::GiveUp,
         };
         let failures = socket.life.failures();
         socket.state = SocketState::Waiting;
@@ -538,24 +570,27 @@ impl Client {
     }
 }
 
-impl Socket {
+impl Terms {
     /// Where the opening handshake goes to.
-    fn url(&self) -> &Url {
-        self.redirected.as_ref().map_or(&self.terms.url, |redirected| &redirected.url)
+    fn url<'a>(&'a self, redirected: Option<&'a Redirected>) -> &'a Url {
+        redirected.map_or(&self.url, |redirected| &redirected.url)
     }
+}
 
+impl Socket {
     /// Follows a redirect, if it is one that is to be followed.
     fn follow(&mut self, refusal: &Refusal) -> Option<Result<(), RedirectError>> {
-        let rules = &self.terms.options.redirects;
+        let terms = self.terms.as_deref()?;
+        let rules = &terms.options.redirects;
         let hops = self.redirected.as_ref().map_or(0, |redirected| redirected.hops);
-        let hop = Hop { url: self.url(), method: "GET", hops, replayable: true };
+        let hop = Hop { url: terms.url(self.redirected.as_deref()), method: "GET", hops, replayable: true };
         let next = match hop.next(refusal.head.status.code(), &refusal.head.fields, rules)? {
             Ok(next) => next,
             Err(error) => return Some(Err(error)),
         };
-        let mut fields = self.redirected.as_ref().map_or(&self.terms.fields, |it| &it.fields).clone();
+        let mut fields = self.redirected.as_ref().map_or(&terms.fields, |it| &it.fields).clone();
         next.strip(&mut fields, rules);
-        self.redirected = Some(Redirected { url: next.url, fields, hops: hops + 1 });
+        self.redirected = Some(Box::new(Redirected { url: next.url, fields, hops: hops + 1 }));
         Some(Ok(()))
     }
 

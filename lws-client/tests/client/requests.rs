@@ -471,6 +471,36 @@ fn a_server_that_wants_no_expectation_is_asked_without() {
 }
 
 #[test]
+fn an_answer_that_waits_for_content_gets_it_although_there_was_no_100() {
+    for versions in [Versions::Http1, Versions::Http2] {
+        let mut options = Options::default();
+        options.request.versions = versions;
+        // As hyper does it: what is asked to come back is answered before any of it has come.
+        let mut world = World::new(options, |_: &mut Acts, _: &str, event: Event<'_>| match event {
+            Event::Request { stream, .. } => {
+                let Ok(permit) = stream.permit() else { panic!("no permit for a head") };
+                permit.respond(Status::OK, NONE, Payload::Static(b"a"), false).expect("an answer");
+            }
+            Event::Body { stream, end: true, .. } => {
+                let Ok(permit) = stream.permit() else { panic!("no permit for content") };
+                permit.data(Payload::Static(b"z"), true).expect("its end");
+            }
+            _ => {}
+        });
+        let (_, seen) = stream(&mut world.client, "http://a/up", 1, Some(4), false, Expect::Always);
+        world.run_until(|| seen.borrow().outcome.is_some());
+        let seen = seen.take();
+        assert_eq!(
+            (seen.events, seen.content),
+            (vec!["head 200".to_owned()], b"az".to_vec()),
+            "{versions:?}"
+        );
+        let timings = seen.outcome.expect("an outcome").expect("a response");
+        assert_eq!(timings.bytes_sent, 4, "{versions:?}");
+    }
+}
+
+#[test]
 fn an_answer_before_the_end_of_the_request_is_the_answer() {
     for versions in [Versions::Http1, Versions::Http2] {
         let mut options = Options::default();

@@ -7,7 +7,7 @@ use lws_client::ws::{
 use lws_client::{Options, Versions};
 use lws_proto::http::Status;
 use lws_proto::ws::{Accept, CloseCode};
-use lws_proto::{Bytes, Event, MessageKind, Payload};
+use lws_proto::{Bytes, Control, Event, MessageKind, Payload};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -64,6 +64,13 @@ impl Handler for Notes {
             self.note(format!("answered {}", cx.answered(call)));
         } else {
             self.note(text);
+        }
+    }
+
+    fn control(&mut self, _: &mut Context<'_>, control: Control<'_>) {
+        // Those of the engine's own have other payloads.
+        if let Control::Pong(b"asked") = control {
+            self.note("pong".to_owned());
         }
     }
 
@@ -240,6 +247,20 @@ fn a_call_is_answered_or_fails_once() {
     assert_eq!(it.notes(SECOND / 2), ["call 3 Lost", "lost, again in 1, 0 gone"]);
     call(&mut it, 4, "call 4", true);
     assert_eq!(it.notes(2 * SECOND), ["connecting 2", "open true Some(\"v1\")", "answered true"]);
+}
+
+#[test]
+fn a_ping_of_the_application_is_answered_while_it_is_open() {
+    for versions in [Versions::Any, Versions::Http2] {
+        let mut it = Bench::new(None, versions);
+        let ping = |it: &mut Bench| it.world.client.ping(it.socket, b"asked");
+        assert_eq!(ping(&mut it), Err(SendError::NotOpen));
+        assert_eq!(it.notes(SECOND), OPEN);
+        assert_eq!(ping(&mut it), Ok(()));
+        assert_eq!(it.notes(SECOND), ["pong"], "{versions:?}");
+        it.world.client.close(it.socket, CloseCode::NORMAL, "");
+        assert_eq!(ping(&mut it), Err(SendError::Gone));
+    }
 }
 
 #[test]

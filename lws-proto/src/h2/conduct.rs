@@ -5,6 +5,10 @@
 use super::bucket::Bucket;
 use crate::{Limit, Limits, Time};
 
+/// Frames that a DATA frame of the peer explains, if it is no short one: another one with what a window, or a piece of what its application
+/// sends, has beyond it.
+const PER_RECEIVED: u32 = 1;
+
 /// Frames of the peer that a DATA frame of ours explains: a WINDOW_UPDATE for the stream and one for the connection, which may come
 /// after the stream has ended, and a PING that measures how fast they come.
 const PER_DATA: u32 = 3;
@@ -23,7 +27,7 @@ const EXPLAINED_MAX: u32 = 1 << 16;
 /// The explained frames of a new connection: windows and priorities are set up before any traffic.
 const EXPLAINED_AT_FIRST: u32 = 100;
 
-/// A DATA frame of fewer bytes that uses up a window is made by a peer that gives room in such pieces.
+/// A DATA frame of fewer bytes that uses up a window is made by a peer that gives room in such pieces; one that the peer sends is short.
 const DRIBBLE_BYTES: usize = 256;
 
 /// Frames that it explains: the WINDOW_UPDATE that gives back its bytes.
@@ -58,6 +62,14 @@ impl Conduct {
     pub(crate) fn sent_data(&mut self, len: usize, used_up: bool) {
         let dribbles = used_up && len < DRIBBLE_BYTES;
         self.explain(if dribbles { PER_DRIBBLE } else { PER_DATA });
+    }
+
+    /// A DATA frame with `len` bytes of content has come.
+    #[inline]
+    pub(crate) fn received_data(&mut self, len: u32) {
+        if len as usize >= DRIBBLE_BYTES {
+            self.explain(PER_RECEIVED);
+        }
     }
 
     /// A request has begun.

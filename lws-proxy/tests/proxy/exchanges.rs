@@ -2,6 +2,7 @@
 
 use crate::common::{Answer, Then, answering, front, front_with, scripted, serve};
 use lws_proxy::{HostRule, Proxy};
+use lws_server::Limits;
 use lws_server::http::{Method, Request, Response, Status};
 use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
@@ -299,6 +300,39 @@ fn a_client_that_does_not_read_keeps_its_upstream_waiting() {
     assert!(matches!(error, ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error:?} after {written} bytes");
     // What the systems' own buffers take is beyond the proxy.
     assert!(written < LONG / 4, "{written}");
+}
+
+#[test]
+fn a_client_that_takes_nothing_releases_its_upstream() {
+    let (says, hears) = std::sync::mpsc::channel();
+    let says = std::sync::Mutex::new(says);
+    let upstream = scripted(move |_, stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+        stream.set_write_timeout(Some(test_kit::PATIENCE)).expect("a timeout is set");
+        let piece = vec![b'x'; 64 << 10];
+        let error = loop {
+            if let Err(error) = stream.write(&piece) {
+                break error.kind();
+            }
+        };
+        let _ = says.lock().expect("no script panics").send(error);
+        Then::Close
+    });
+    let url = upstream.url();
+    let here = serve(move |builder| {
+        let limits = Limits {
+            stalled_timeout: Duration::from_millis(500),
+            stalled_grace_max: Duration::ZERO,
+            ..Limits::default()
+        };
+        let proxy = Proxy::new(url.parse().expect("an upstream"));
+        builder.any_host().limits(limits).route(proxy.route("/"))
+    });
+    let mut peer = here.connect();
+    peer.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    peer.head();
+    let error = hears.recv_timeout(test_kit::PATIENCE).expect("the upstream is let go of");
+    assert!(matches!(error, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error:?}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::thread::panics::PanicRecord;
 use crate::{Peer, tls};
 use lws_loop_external::ConnectionId;
 use lws_proto::Cause;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -49,13 +50,21 @@ impl Observers {
 
 /// The addresses of peers: for limits and for observers that get them late, as the system forgets a peer that resets; and of those that a
 /// proxy stands for, whom the system does not know. They are kept beside the connections, so that a server without any of these pays
-/// nothing.
+/// nothing. What the system was asked for is remembered of the last connections, so that it is asked once for a connection that is busy, and
+/// idle ones need no room.
 #[derive(Debug, Default)]
 pub(crate) struct PeerAddresses {
     kept: HashMap<ConnectionId, Peer, BuildHasherDefault<NameHasher>>,
     /// Whether those are kept that the system knows.
     all: bool,
+    /// What the system has said, from when it is asked first: each at the place that the number of its connection gives.
+    recent: OnceCell<Box<[Remembered]>>,
 }
+
+type Remembered = Cell<Option<(ConnectionId, Peer)>>;
+
+/// Connections whose peer is remembered. 12 KiB.
+const REMEMBERED: usize = 256;
 
 /// Hashes names of connections. The driver gives them, and no peer chooses any, so that a multiplication is enough.
 #[derive(Debug, Default)]
@@ -78,7 +87,7 @@ impl Hasher for NameHasher {
 
 impl PeerAddresses {
     pub(crate) fn new(all: bool) -> Self {
-        Self { kept: HashMap::default(), all }
+        Self { kept: HashMap::default(), all, recent: OnceCell::new() }
     }
 
     /// A peer has connected; `proxied` says that the system knows another in its place.
@@ -93,14 +102,25 @@ impl PeerAddresses {
         if self.kept.is_empty() { None } else { self.kept.remove(&connection) }
     }
 
-    /// Who is at the other end of a connection: as it was when it came, or else as the system says now.
+    /// Who is at the other end of a connection: as it was when it came, or else as the system says.
     pub(crate) fn get(
         &self,
         connection: Option<ConnectionId>,
         system: impl FnOnce() -> Option<Peer>,
     ) -> Peer {
-        let known = connection.filter(|_| !self.kept.is_empty());
-        let kept = || self.kept.get(&known?).copied();
-        kept().or_else(system).unwrap_or(Peer::Unknown)
+        let Some(connection) = connection else { return system().unwrap_or(Peer::Unknown) };
+        if !self.kept.is_empty()
+            && let Some(peer) = self.kept.get(&connection)
+        {
+            return *peer;
+        }
+        let recent = self.recent.get_or_init(|| vec![Cell::new(None); REMEMBERED].into());
+        let place = &recent[connection.index() % REMEMBERED];
+        if let Some((_, peer)) = place.get().filter(|(of, _)| *of == connection) {
+            return peer;
+        }
+        let Some(peer) = system() else { return Peer::Unknown };
+        place.set(Some((connection, peer)));
+        peer
     }
 }

@@ -4,9 +4,12 @@ use super::{LONG, PATIENCE, get, serve};
 use lws_client::{
     Client, ClientApp, Context, Failure, Options, Reply, RequestId, ResponseHead, Runtime, Timings,
 };
-use lws_loop_external::{Query, Resolver};
+use lws_loop_external::{Change, Driver, Interest, Query, Readiness, Resolver, Service, Token, Trigger};
 use lws_loop_poll::PollLoop;
+use lws_proto::Time;
+use rustix::event::{PollFd, PollFlags, poll};
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
@@ -173,4 +176,144 @@ fn the_end_of_a_client_waits_for_no_resolver() {
     // An answer that comes now has no receiver.
     assert!(query.is_cancelled());
     query.answer(Ok(vec![([127, 0, 0, 1], 1).into()]));
+}
+
+/// A loop of an embedder's own, over poll(2). It lets go of a descriptor a turn after it was asked to, as one does that has other things to
+/// do.
+struct OwnLoop {
+    driver: Driver<ClientApp>,
+    watched: HashMap<Token, (Interest, Identity)>,
+    /// Those that it was asked to let go of.
+    leaving: Vec<(Token, Identity)>,
+    let_go: usize,
+    begun: Instant,
+}
+
+/// What a descriptor is, whatever its number: the device and the number of the file behind it.
+type Identity = (u64, u64);
+
+impl OwnLoop {
+    fn new(options: Options) -> Self {
+        let mut driver = ClientApp::driver(options).expect("a service");
+        driver.attach(Trigger::Level);
+        Self { driver, watched: HashMap::new(), leaving: Vec::new(), let_go: 0, begun: Instant::now() }
+    }
+
+    fn now(&self) -> Time {
+        Time::ZERO + self.begun.elapsed()
+    }
+
+    fn with<R>(&mut self, call: impl FnOnce(&mut Client) -> R) -> R {
+        let now = self.now();
+        self.driver.with(now, |app, cx| {
+            let result = call(app.client());
+            app.act(cx);
+            result
+        })
+    }
+
+    fn identity(&self, token: Token) -> Identity {
+        let descriptor = self.driver.descriptor(token).expect("a descriptor until it was let go of");
+        let stat = rustix::fs::fstat(descriptor).expect("it is open");
+        (stat.st_dev, stat.st_ino)
+    }
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Add { token, interest, .. } => {
+                let identity = self.identity(token);
+                assert!(self.watched.insert(token, (interest, identity)).is_none(), "the name is another's");
+            }
+            Change::Modify { token, interest, .. } => {
+                self.watched.get_mut(&token).expect("one that is watched").0 = interest;
+            }
+            Change::Remove { token, .. } => {
+                let (_, identity) = self.watched.remove(&token).expect("one that is watched");
+                assert_eq!(self.identity(token), identity, "it was closed before it was to be let go of");
+                self.leaving.push((token, identity));
+            }
+        }
+    }
+
+    fn turn(&mut self) {
+        for (token, identity) in std::mem::take(&mut self.leaving) {
+            assert_eq!(self.identity(token), identity, "it was closed before it was let go of");
+            self.driver.removed(token);
+            self.let_go += 1;
+        }
+        let mut timeout = self.driver.settle(self.now()).timeout(self.now());
+        while let Some(change) = self.driver.poll_change() {
+            self.apply(change);
+        }
+        if !self.leaving.is_empty() {
+            timeout = Some(Duration::ZERO);
+        }
+        let timeout = timeout.unwrap_or(PATIENCE).min(PATIENCE).try_into().expect("a time");
+        let wanted: Vec<_> = self.watched.iter().filter(|(_, (interest, _))| !interest.is_empty()).collect();
+        let descriptor = |(token, (interest, _)): &(&Token, &(Interest, Identity))| {
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::IN, interest.contains(Interest::READ));
+            flags.set(PollFlags::OUT, interest.contains(Interest::WRITE));
+            PollFd::from_borrowed_fd(self.driver.descriptor(**token).expect("its descriptor"), flags)
+        };
+        let mut descriptors: Vec<_> = wanted.iter().map(descriptor).collect();
+        poll(&mut descriptors, Some(&timeout)).expect("a wait");
+        let flags: Vec<_> = descriptors.iter().map(PollFd::revents).collect();
+        let tokens: Vec<_> = wanted.into_iter().map(|(token, _)| *token).collect();
+        for (token, flags) in tokens.into_iter().zip(flags).filter(|(_, flags)| !flags.is_empty()) {
+            let ready = Readiness::READABLE.when(flags.contains(PollFlags::IN))
+                | Readiness::WRITABLE.when(flags.contains(PollFlags::OUT))
+                | Readiness::HANG_UP.when(flags.contains(PollFlags::HUP))
+                | Readiness::ERROR.when(flags.contains(PollFlags::ERR));
+            let now = self.now();
+            self.driver.handle_ready(now, token, ready);
+        }
+    }
+}
+
+/// Asks thirty times, each time on a connection of its own, of which every fifth request is given up; `look` is called after each turn with
+/// how many outcomes there were.
+fn thirty(own: &mut OwnLoop, url: &str, mut look: impl FnMut(&mut OwnLoop, usize)) {
+    let told = Rc::new(Cell::new(0));
+    own.with(|client| {
+        for n in 0..30 {
+            let told = Rc::clone(&told);
+            let id = client.collect(get(url), 1_000, move |_, _| told.set(told.get() + 1));
+            if n % 5 == 0 {
+                client.cancel(id);
+            }
+        }
+    });
+    let give_up = Instant::now() + PATIENCE;
+    while told.get() < 30 || own.let_go < 24 {
+        assert!(Instant::now() < give_up, "{} outcomes, {} connections", told.get(), own.let_go);
+        own.turn();
+        look(own, told.get());
+    }
+}
+
+/// Each connection carries one request.
+fn one_each() -> Options {
+    let mut options = Options::default();
+    options.limits.requests_per_connection_max = 1;
+    options
+}
+
+#[test]
+fn a_descriptor_is_open_until_its_loop_has_let_go_of_it() {
+    let server = serve(|builder| builder);
+    let url = format!("http://{}/hello", server.plain);
+    let mut own = OwnLoop::new(one_each());
+    thirty(&mut own, &url, |_, _| {});
+    assert_eq!((own.let_go, own.with(|client| client.connections())), (24, 0));
+}
+
+#[test]
+fn an_outcome_is_told_in_the_turn_that_brings_it_and_is_never_asked_for() {
+    let server = serve(|builder| builder);
+    let url = format!("http://{}/hello", server.plain);
+    thirty(&mut OwnLoop::new(one_each()), &url, |own, told| {
+        let stats = own.with(|client| client.stats());
+        assert_eq!((stats.completed_total + stats.failed_total) as usize, told);
+    });
 }

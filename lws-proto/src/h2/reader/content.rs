@@ -106,6 +106,7 @@ impl FrameReader {
             // No further bytes of the frame will lead back here.
             return self.end_frame(session, link, content);
         }
+        session.abuse.conduct.received_data(content.left);
         Ok(())
     }
 
