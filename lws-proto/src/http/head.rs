@@ -3,6 +3,7 @@
 //! Positions in borrowed bytes: nothing is copied, no map is built.
 
 use super::chars::{is_field_value, is_token};
+use super::target::split_query;
 use super::{Authority, Method, Status, Target};
 use alloc::boxed::Box;
 use alloc::vec;
@@ -282,13 +283,33 @@ impl<'a> Head<'a> {
     /// [`normalize_path`](crate::http::normalize_path) makes names of it.
     #[must_use]
     pub fn path(&self) -> &'a str {
+        if let Some((path, _)) = self.origin_form() {
+            return path;
+        }
         self.parsed_target().map_or("", |target| target.path())
     }
 
     /// The query of the request target, without `?` and with its escapes.
     #[must_use]
     pub fn query(&self) -> Option<&'a str> {
+        if let Some((_, query)) = self.origin_form() {
+            return query;
+        }
         self.parsed_target().and_then(|target| target.query())
+    }
+
+    /// The path and query of almost every target, which need not be parsed again.
+    #[inline]
+    fn origin_form(&self) -> Option<(&'a str, Option<&'a str>)> {
+        let target = self.target();
+        if !target.starts_with('/') {
+            return None;
+        }
+        debug_assert!(
+            self.parsed_target().is_some(),
+            "a head that is lent has a target that its method allows"
+        );
+        Some(split_query(target))
     }
 
     /// The value of `Host`, or what stands for it in HTTP/2, as the peer wrote it; `None` where there is none. Of a request it is found

@@ -107,6 +107,14 @@ impl BodyFraming {
 }
 
 impl ExplicitFields {
+    /// Adds what is known of other fields of the same message, among which is no `Content-Length`.
+    #[inline]
+    pub(crate) fn join(&mut self, other: Self) {
+        debug_assert!(other.content_length.is_none(), "that is not prepared");
+        self.date |= other.date;
+        self.upgrade |= other.upgrade;
+    }
+
     #[inline]
     pub(crate) fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), Misuse> {
         match name.len() {
