@@ -14,8 +14,8 @@ pub struct Request {
     pub(crate) method: Method,
     /// Names joined by `/`, without `/` in front. `.` is the root without the `/` that its files are relative to.
     pub(crate) names: Arc<str>,
-    /// The last segment of the path, as the peer wrote it.
-    pub(crate) segment: String,
+    /// The last segment of the path as the peer wrote it, where that is not the last of `names`.
+    pub(crate) segment: Option<Box<str>>,
     pub(crate) query: Option<String>,
     pub(crate) accepted: Accepted,
     pub(crate) conditions: Conditions,
@@ -73,7 +73,9 @@ impl Request {
         Self {
             method,
             names: names.into(),
-            segment: path.rsplit('/').next().unwrap_or_default().into(),
+            segment: Some(last_segment(path))
+                .filter(|segment| *segment != last_segment(names))
+                .map(Into::into),
             query: query.map(Into::into),
             accepted: said.accepted(),
             conditions: reading.conditions,
@@ -85,11 +87,17 @@ impl Request {
     /// The same place in another form, to which a directory without `/` at its end is redirected. It begins with `./`, so that
     /// no name is taken for a scheme or a server, and is relative, so that it holds behind a proxy too. RFC 3986 §4.2.
     pub(crate) fn with_slash(&self) -> String {
+        let segment = self.segment.as_deref().unwrap_or_else(|| last_segment(&self.names));
         match &self.query {
-            Some(query) => format!("./{}/?{query}", self.segment),
-            None => format!("./{}/", self.segment),
+            Some(query) => format!("./{segment}/?{query}"),
+            None => format!("./{segment}/"),
         }
     }
+}
+
+/// What follows the last `/`.
+fn last_segment(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
 }
 
 /// Whether a person goes somewhere, as opposed to a page that loads what it consists of.

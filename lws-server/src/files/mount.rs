@@ -4,6 +4,7 @@ use super::transfer::Transfer;
 use crate::Context;
 use crate::http::{Exchange, Handler, HttpDate, Request, normalize_path};
 use crate::route::endpoint::Endpoint;
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -68,15 +69,25 @@ impl Mount {
     }
 
     /// What the path of the request leads through below the mount.
-    fn names_below(&self, request: &Request<'_>) -> Option<String> {
-        let names = normalize_path(request.path())?;
+    fn names_below<'r>(&self, request: &Request<'r>) -> Option<Cow<'r, str>> {
+        let path = request.path();
+        // A path in normal form leads through names that are written in it, unless one of them has an escape.
+        if !path.contains('%') {
+            return self.below(path.strip_prefix('/').unwrap_or(path)).map(Cow::Borrowed);
+        }
+        let names = normalize_path(path)?;
+        self.below(&names).map(|below| Cow::Owned(below.into()))
+    }
+
+    /// What follows the prefix in names joined by `/`.
+    fn below<'n>(&self, names: &'n str) -> Option<&'n str> {
         if self.prefix.is_empty() {
             return Some(names);
         }
         match names.strip_prefix(&*self.prefix)? {
             // The mount itself, without its slash.
-            "" => Some(".".into()),
-            below => below.strip_prefix('/').map(Into::into),
+            "" => Some("."),
+            below => below.strip_prefix('/'),
         }
     }
 }

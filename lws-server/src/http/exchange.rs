@@ -6,8 +6,23 @@ use super::tally::Tally;
 use super::{Compression, ErrorContent, Response};
 use crate::ws;
 use lws_proto::http::{HeadBuf, Status};
-use lws_proto::{ExchangePermit, Limit, Misuse, Payload, Region, Sent, StreamKey, Time, spoken};
+use lws_proto::{
+    ExchangePermit, Limit, Misuse, Payload, PreparedFields, Region, Sent, StreamKey, Time, spoken,
+};
 use std::any::Any;
+
+/// The field lines of a response that its handler says: first those that were prepared.
+pub(crate) struct ResponseFields<'p, I> {
+    prepared: &'p [&'p PreparedFields],
+    others: I,
+}
+
+impl<I> ResponseFields<'_, I> {
+    #[inline]
+    fn plain(others: I) -> Self {
+        Self { prepared: &[], others }
+    }
+}
 
 /// Sends the head of a response with what every response has, and content with it.
 #[inline]
@@ -15,15 +30,17 @@ fn respond<'a, N: AsRef<[u8]>, V: AsRef<[u8]>>(
     permit: ExchangePermit<'a>,
     tally: &mut Tally,
     status: Status,
-    fields: impl IntoIterator<Item = (N, V)>,
+    fields: ResponseFields<'_, impl IntoIterator<Item = (N, V)>>,
     content: Payload<'_>,
     end: bool,
 ) -> Result<Sent<'a, spoken::Http>, Misuse> {
+    let ResponseFields { prepared, others } = fields;
     if tally.always.is_some() || tally.attached().is_some() {
-        return respond_with(permit, tally, status, fields.into_iter().collect(), content, end);
+        let fields = ResponseFields { prepared, others: others.into_iter().collect() };
+        return respond_with(permit, tally, status, fields, content, end);
     }
     let bytes = content.len() as u64;
-    let sent = permit.respond(status, fields, content, end)?;
+    let sent = permit.respond_prepared(status, prepared, others, content, end)?;
     tally.begin(status, bytes);
     Ok(sent)
 }
@@ -34,20 +51,23 @@ fn respond_with<'a, N: AsRef<[u8]>, V: AsRef<[u8]>>(
     permit: ExchangePermit<'a>,
     tally: &mut Tally,
     status: Status,
-    fields: Vec<(N, V)>,
+    fields: ResponseFields<'_, Vec<(N, V)>>,
     mut content: Payload<'_>,
     end: bool,
 ) -> Result<Sent<'a, spoken::Http>, Misuse> {
+    let ResponseFields { prepared, others } = fields;
     let (attached, always) = tally.attached_and_always();
     let compression = attached.and_then(|attached| attached.compression.as_mut());
     let said = compression.map(|compression| {
         let always = always.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        let fields = fields.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).chain(always);
+        let prepared = prepared.iter().flat_map(|prepared| prepared.lines());
+        let others = others.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+        let fields = prepared.chain(others).chain(always);
         compression.begin(status, fields, &mut content, end)
     });
     let said = said.unwrap_or_default();
     let coded = said.coding.is_some();
-    let theirs = fields.into_iter();
+    let theirs = others.into_iter();
     // That of the content before it was encoded.
     let theirs = theirs.filter(|(name, _)| !coded || !name.as_ref().eq_ignore_ascii_case(b"Content-Length"));
     let theirs = theirs.map(|(name, value)| (Either::Theirs(name), Either::Theirs(value)));
@@ -58,7 +78,7 @@ fn respond_with<'a, N: AsRef<[u8]>, V: AsRef<[u8]>>(
     let ours =
         always.chain(coding).chain(vary).map(|(name, value)| (Either::Ours(name), Either::Ours(value)));
     let bytes = content.len() as u64;
-    let sent = permit.respond(status, theirs.chain(ours), content, end)?;
+    let sent = permit.respond_prepared(status, prepared, theirs.chain(ours), content, end)?;
     tally.begin(status, bytes);
     Ok(sent)
 }
@@ -445,7 +465,7 @@ impl<'a> Permit<'a> {
                 return Ok(Spent { left: Left::Unsent(stream), tally });
             }
         };
-        let sent = respond(inner, tally, status, fields, content, end)?;
+        let sent = respond(inner, tally, status, ResponseFields::plain(fields), content, end)?;
         Ok(Spent { left: Left::Sent(sent), tally })
     }
 
@@ -460,7 +480,8 @@ impl<'a> Permit<'a> {
             response.render(errors);
         }
         let content = std::mem::take(&mut response.content).into_payload();
-        if respond(inner, tally, response.status, response.field_lines(), content, true).is_err() {
+        let fields = ResponseFields::plain(response.field_lines());
+        if respond(inner, tally, response.status, fields, content, true).is_err() {
             tally.failed = true;
         }
     }
@@ -473,14 +494,38 @@ impl<'a> Permit<'a> {
         content: Payload<'_>,
         end: bool,
     ) -> Option<Exchange<'a>> {
+        self.begin_prepared(status, None, fields, content, end)
+    }
+
+    /// As [`begin`](Self::begin), with field lines that were prepared in front of the others.
+    pub(crate) fn begin_prepared<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        self,
+        status: Status,
+        prepared: Option<&PreparedFields>,
+        others: impl IntoIterator<Item = (N, V)>,
+        content: Payload<'_>,
+        end: bool,
+    ) -> Option<Exchange<'a>> {
         let Self { inner, tally } = match self.unless_granted(status) {
             Ok(permit) => permit,
             Err(exchange) => {
-                exchange.tally.grant(fields);
+                match prepared {
+                    None => exchange.tally.grant(others),
+                    // What another request is granted for is not worth a way of its own.
+                    Some(prepared) => {
+                        let others = others
+                            .into_iter()
+                            .map(|(name, value)| (Either::Theirs(name), Either::Theirs(value)));
+                        let prepared =
+                            prepared.lines().map(|(name, value)| (Either::Ours(name), Either::Ours(value)));
+                        exchange.tally.grant(prepared.chain(others));
+                    }
+                }
                 return Some(exchange);
             }
         };
-        match respond(inner, tally, status, fields, content, end) {
+        let prepared = prepared.as_slice();
+        match respond(inner, tally, status, ResponseFields { prepared, others }, content, end) {
             Ok(sent) => Some(Exchange { stream: sent.into_stream(), tally }),
             Err(_) => {
                 tally.failed = true;
