@@ -57,14 +57,28 @@ impl Request {
         fields: impl IntoIterator<Item = (&'a str, &'a [u8])>,
         now: HttpDate,
     ) -> Self {
+        let fields = fields.into_iter().map(|(name, value)| (name.as_bytes(), value));
+        Self::of_octets(method, names, path, query, fields, now)
+    }
+
+    /// As [`new`](Self::new), with the names of fields as octets: [`Head::field_octets`](lws_proto::http::Head::field_octets).
+    #[must_use]
+    pub fn of_octets<'a>(
+        method: Method,
+        names: &str,
+        path: &str,
+        query: Option<&str>,
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        now: HttpDate,
+    ) -> Self {
         let (mut said, mut reading, mut likes, mut mode) =
             (Said::default(), Reading::default(), Likes::default(), None);
         for (name, value) in fields {
-            if name.eq_ignore_ascii_case("accept") {
+            if name.eq_ignore_ascii_case(b"accept") {
                 list::members(value).filter_map(list::weighted).for_each(|range| likes.note(range));
-            } else if name.eq_ignore_ascii_case("accept-encoding") {
+            } else if name.eq_ignore_ascii_case(b"accept-encoding") {
                 said.line(value);
-            } else if name.eq_ignore_ascii_case("sec-fetch-mode") {
+            } else if name.eq_ignore_ascii_case(b"sec-fetch-mode") {
                 mode = mode.or(Some(value));
             } else {
                 reading.note(name, value, now);
@@ -97,7 +111,8 @@ impl Request {
 
 /// What follows the last `/`.
 fn last_segment(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or_default()
+    let slash = path.bytes().rposition(|byte| byte == b'/');
+    slash.and_then(|slash| path.get(slash + 1..)).unwrap_or(path)
 }
 
 /// Whether a person goes somewhere, as opposed to a page that loads what it consists of.

@@ -13,15 +13,15 @@ use core::fmt;
 
 /// Field lines of responses, such as those that a file or a site always has: see
 /// [`ExchangePermit::respond_prepared`](crate::ExchangePermit::respond_prepared). They can be written by construction, and cost little each
-/// time.
+/// time. With a `Content-Length` among them they are for contents of that length.
 ///
 /// ```
 /// use lws_proto::{Misuse, PreparedFields};
 ///
 /// let fields = PreparedFields::new([("Content-Type", "text/html"), ("ETag", "\"1f\"")])?;
 /// assert_eq!(fields.lines().collect::<Vec<_>>(), [(&b"Content-Type"[..], &b"text/html"[..]), (b"ETag", b"\"1f\"")]);
-/// // What frames content is the engine's.
-/// assert_eq!(PreparedFields::new([("Content-Length", "5")]).unwrap_err(), Misuse::ManagedField);
+/// // What manages a connection is the engine's.
+/// assert_eq!(PreparedFields::new([("Connection", "close")]).unwrap_err(), Misuse::ManagedField);
 /// assert_eq!(PreparedFields::new([("X", "a\r\nY: b")]).unwrap_err(), Misuse::Field);
 /// # Ok::<(), Misuse>(())
 /// ```
@@ -58,8 +58,8 @@ impl PreparedFields {
     /// Checks field lines, in the order in which they are sent.
     ///
     /// # Errors
-    /// [`Misuse::Field`] if one cannot be written, and [`Misuse::ManagedField`] if one is written by the engine: what frames content or
-    /// manages a connection, `Content-Length` too, which belongs to a content and not to many responses.
+    /// [`Misuse::Field`] if one cannot be written, [`Misuse::ManagedField`] if one is written by the engine, and
+    /// [`Misuse::ContentLength`] if that is no number or there are two.
     pub fn new<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Self, Misuse> {
@@ -73,9 +73,6 @@ impl PreparedFields {
         let (mut explicit, mut sent) = (ExplicitFields::default(), Vec::new());
         for (name, value) in lines(&text, &lengths) {
             sent.extend(explicit.check(name, value)?.map(|line| (line.id, line.name, line.value)));
-        }
-        if explicit.content_length.is_some() {
-            return Err(Misuse::ManagedField);
         }
         let ready = ReadyLines::new(sent).ok_or(Misuse::Field)?;
         Ok(Self { text: text.into(), lengths: lengths.into(), ready, explicit })
@@ -123,7 +120,7 @@ mod tests {
     use crate::{Config, Connection, Event, Payload, Time};
     use alloc::vec;
 
-    const FIELDS: [(&str, &str); 9] = [
+    const FIELDS: [(&str, &str); 10] = [
         ("ETag", "W/\"5f3a-1c\""),
         ("Last-Modified", "Tue, 01 Dec 2026 10:00:00 GMT"),
         ("Cache-Control", "max-age=60"),
@@ -133,6 +130,7 @@ mod tests {
         ("TE", "trailers"),
         ("Set-Cookie", "a=b"),
         ("Content-Type", "text/html"),
+        ("Content-Length", "5"),
     ];
 
     /// What is sent for requests over HTTP/1.1 or HTTP/2, of which each is answered with so many prepared fields.
@@ -181,7 +179,7 @@ mod tests {
             for status in [Status::OK, Status::NOT_MODIFIED] {
                 let expected = sent(http2, status, &[0; 4]);
                 assert!(expected.len() > 200, "{expected:?}");
-                for counts in [[1, 5, 9, 3], [9, 9, 9, 9], [0, 9, 0, 9], [9, 0, 0, 4], [6, 7, 8, 2]] {
+                for counts in [[1, 5, 9, 3], [10, 10, 9, 10], [0, 10, 0, 9], [9, 0, 0, 4], [6, 7, 8, 2]] {
                     assert_eq!(sent(http2, status, &counts), expected, "{http2} {status:?} {counts:?}");
                 }
             }
@@ -191,7 +189,7 @@ mod tests {
     #[test]
     fn what_the_engine_writes_is_not_prepared() {
         for (name, value, expected) in [
-            ("Content-Length", "5", Misuse::ManagedField),
+            ("Content-Length", "five", Misuse::ContentLength),
             ("Transfer-Encoding", "chunked", Misuse::ManagedField),
             ("connection", "close", Misuse::ManagedField),
             ("Host", "a", Misuse::ManagedField),
@@ -205,11 +203,32 @@ mod tests {
     }
 
     #[test]
+    fn a_length_is_said_once_and_is_that_of_the_content() {
+        let length = PreparedFields::new([("Content-Length", "5")]).expect("a number");
+        for (others, content, end, expected) in [
+            (&[][..], &b"hello"[..], true, Ok(())),
+            (&[], b"hell", false, Ok(())),
+            (&[], b"hell", true, Err(Misuse::ContentLength)),
+            (&[("content-length", "5")], b"hello", true, Err(Misuse::ContentLength)),
+        ] {
+            let mut server = Connection::server(Time::ZERO, Config::default().into());
+            let mut input = *b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+            let mut feed = server.receive(Time::ZERO, &mut input);
+            let Some(Event::Request { stream, .. }) = feed.next_event() else { panic!("it is a request") };
+            let permit = stream.permit().expect("nothing is queued");
+            let others = others.iter().copied();
+            let answered =
+                permit.respond_prepared(Status::OK, &[&length], others, Payload::Copy(content), end);
+            assert_eq!(answered.map(drop), expected, "{content:?} {end}");
+        }
+    }
+
+    #[test]
     fn lines_are_those_that_were_given_and_values_are_no_debug_output() {
         let fields = PreparedFields::new(FIELDS).expect("fields that can be written");
         let lines = FIELDS.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         assert_eq!(fields.lines().collect::<Vec<_>>(), lines);
         assert!(fields.held() > fields.text.len());
-        assert_eq!(alloc::format!("{fields:?}"), "PreparedFields { lines: 9, .. }");
+        assert_eq!(alloc::format!("{fields:?}"), "PreparedFields { lines: 10, .. }");
     }
 }

@@ -414,7 +414,7 @@ impl MessageWriter {
             let mut explicit = ExplicitFields::default();
             for prepared in fields.prepared {
                 buffer.extend_from_slice(&prepared.text);
-                explicit.join(prepared.explicit);
+                explicit.join(prepared.explicit)?;
             }
             write_more_fields(buffer, &mut explicit, fields.others)?;
             self.end_response_head(buffer, config, status, explicit, content.len() as u64, end)

@@ -227,7 +227,7 @@ impl Encoder {
     }
 
     /// An index of the dynamic table, or a literal that comes into it if it is not too large. `hash` is that of name and value.
-    #[inline]
+    #[inline(always)]
     fn encode_indexing(&mut self, out: &mut Vec<u8>, name: Name<'_>, value: &[u8], hash: u32) {
         let same = |entry: &Entry<ChainLink>| {
             entry.tag.hash == hash && self.has_name(entry, name) && self.table.value(entry) == value

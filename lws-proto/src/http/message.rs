@@ -107,12 +107,16 @@ impl BodyFraming {
 }
 
 impl ExplicitFields {
-    /// Adds what is known of other fields of the same message, among which is no `Content-Length`.
+    /// Adds what is known of other fields of the same message.
     #[inline]
-    pub(crate) fn join(&mut self, other: Self) {
-        debug_assert!(other.content_length.is_none(), "that is not prepared");
+    pub(crate) fn join(&mut self, other: Self) -> Result<(), Misuse> {
+        match (self.content_length, other.content_length) {
+            (Some(_), Some(_)) => return Err(Misuse::ContentLength),
+            (known, said) => self.content_length = known.or(said),
+        }
         self.date |= other.date;
         self.upgrade |= other.upgrade;
+        Ok(())
     }
 
     #[inline]

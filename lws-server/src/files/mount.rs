@@ -72,7 +72,7 @@ impl Mount {
     fn names_below<'r>(&self, request: &Request<'r>) -> Option<Cow<'r, str>> {
         let path = request.path();
         // A path in normal form leads through names that are written in it, unless one of them has an escape.
-        if !path.contains('%') {
+        if path.bytes().all(|byte| byte != b'%') {
             return self.below(path.strip_prefix('/').unwrap_or(path)).map(Cow::Borrowed);
         }
         let names = normalize_path(path)?;
@@ -102,11 +102,23 @@ impl Endpoint for Mount {
     ) -> Option<Box<dyn Handler>> {
         let names = self.names_below(request);
         let names = names.as_deref().unwrap_or(NOWHERE);
-        let (path, query) = (request.raw_path(), request.query());
-        let wanted =
-            lws_files::Request::new(request.method(), names, path, query, request.fields(), date(cx));
+        let wanted = wanted(request, names, date(cx));
         self.mounted.keep_swept(cx);
         Transfer::begin(cx, &self.mounted, wanted, exchange)
+    }
+}
+
+/// What is asked for.
+fn wanted(request: &Request<'_>, names: &str, now: HttpDate) -> lws_files::Request {
+    match request.head() {
+        Some(head) => {
+            let (path, query) = head.path_and_query();
+            lws_files::Request::of_octets(head.method(), names, path, query, head.field_octets(), now)
+        }
+        None => {
+            let (path, query) = (request.raw_path(), request.query());
+            lws_files::Request::new(request.method(), names, path, query, request.fields(), now)
+        }
     }
 }
 

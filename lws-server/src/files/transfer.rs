@@ -196,10 +196,11 @@ impl Transfer {
             Some(bytes) => Some(Payload::Own(bytes.clone())),
             None => response.body.is_empty().then_some(Payload::Static(b"")),
         };
-        // The engine says the length of what it is given. That of the content which a HEAD is not given is said here.
-        let length = response.length.filter(|_| !matches!(whole, Some(Payload::Own(_))));
-        let length = length.map(|length| length.to_string());
         let (prepared, others) = response.prepared_and_other_fields();
+        // The engine says the length of what it is given. That of the content which a HEAD is not given is said here, unless it was
+        // prepared.
+        let says_length = prepared.is_none() && !matches!(whole, Some(Payload::Own(_)));
+        let length = response.length.filter(|_| says_length).map(|length| length.to_string());
         let others = others.chain(length.as_deref().map(|length| ("Content-Length", length)));
         let end = whole.is_some();
         let content = whole.unwrap_or(Payload::Static(b""));

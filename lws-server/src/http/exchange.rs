@@ -24,6 +24,19 @@ impl<I> ResponseFields<'_, I> {
     }
 }
 
+impl<'p, I> ResponseFields<'p, I> {
+    /// All of them, one by one.
+    fn lines<N, V>(self) -> impl Iterator<Item = (Either<'p, N>, Either<'p, V>)>
+    where
+        I: IntoIterator<Item = (N, V)>,
+    {
+        let prepared = self.prepared.iter().flat_map(|prepared| prepared.lines());
+        let prepared = prepared.map(|(name, value)| (Either::Ours(name), Either::Ours(value)));
+        let others = self.others.into_iter();
+        prepared.chain(others.map(|(name, value)| (Either::Theirs(name), Either::Theirs(value))))
+    }
+}
+
 /// Sends the head of a response with what every response has, and content with it.
 #[inline]
 fn respond<'a, N: AsRef<[u8]>, V: AsRef<[u8]>>(
@@ -67,10 +80,10 @@ fn respond_with<'a, N: AsRef<[u8]>, V: AsRef<[u8]>>(
     });
     let said = said.unwrap_or_default();
     let coded = said.coding.is_some();
-    let theirs = others.into_iter();
-    // That of the content before it was encoded.
+    // Of content that is encoded now the length that it had before is not said, and so it is looked for.
+    let (prepared, listed) = if coded { (&[][..], prepared) } else { (prepared, &[][..]) };
+    let theirs = ResponseFields { prepared: listed, others }.lines();
     let theirs = theirs.filter(|(name, _)| !coded || !name.as_ref().eq_ignore_ascii_case(b"Content-Length"));
-    let theirs = theirs.map(|(name, value)| (Either::Theirs(name), Either::Theirs(value)));
     let always = tally.always.iter().flat_map(|always| always.iter());
     let always = always.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     let coding = said.coding.map(|coding| (&b"Content-Encoding"[..], coding.as_bytes()));
@@ -458,14 +471,56 @@ impl<'a> Permit<'a> {
         content: Payload<'_>,
         end: bool,
     ) -> Result<Spent<'a>, Misuse> {
+        self.respond_prepared(status, &[], fields, content, end)
+    }
+
+    /// As [`respond`](Self::respond), with field lines that were checked and made ready before: these come first, then `fields`. For
+    /// responses whose field lines are the same each time.
+    ///
+    /// ```
+    /// use lws_server::http::{Exchange, Handler, Permit, Status};
+    /// use lws_server::{Context, Payload, PreparedFields};
+    /// use std::sync::Arc;
+    ///
+    /// struct Page(Arc<PreparedFields>);
+    ///
+    /// impl Handler for Page {
+    ///     fn open(&mut self, _: &mut Context<'_>, exchange: Exchange<'_>, _: bool) {
+    ///         if let Ok(permit) = exchange.permit() {
+    ///             let none: [(&str, &str); 0] = [];
+    ///             let _ = permit.respond_prepared(Status::OK, &[&self.0], none, Payload::Static(b"<p>"), true);
+    ///         }
+    ///     }
+    ///
+    ///     fn writable(&mut self, _: &mut Context<'_>, _: Permit<'_>) {}
+    /// }
+    ///
+    /// let fields = Arc::new(PreparedFields::new([("Content-Type", "text/html"), ("Cache-Control", "no-cache")])?);
+    /// let server = lws_server::Server::builder().get("/", move |_| Page(Arc::clone(&fields)));
+    /// # let _ = server;
+    /// # Ok::<(), lws_server::Misuse>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Misuse`]; nothing has been sent then. Prepared fields have none.
+    #[inline]
+    pub fn respond_prepared<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        self,
+        status: Status,
+        prepared: &[&PreparedFields],
+        fields: impl IntoIterator<Item = (N, V)>,
+        content: Payload<'_>,
+        end: bool,
+    ) -> Result<Spent<'a>, Misuse> {
+        let fields = ResponseFields { prepared, others: fields };
         let Self { inner, tally } = match self.unless_granted(status) {
             Ok(permit) => permit,
             Err(Exchange { stream, tally }) => {
-                tally.grant(fields);
+                tally.grant(fields.lines());
                 return Ok(Spent { left: Left::Unsent(stream), tally });
             }
         };
-        let sent = respond(inner, tally, status, ResponseFields::plain(fields), content, end)?;
+        let sent = respond(inner, tally, status, fields, content, end)?;
         Ok(Spent { left: Left::Sent(sent), tally })
     }
 
@@ -506,26 +561,15 @@ impl<'a> Permit<'a> {
         content: Payload<'_>,
         end: bool,
     ) -> Option<Exchange<'a>> {
+        let fields = ResponseFields { prepared: prepared.as_slice(), others };
         let Self { inner, tally } = match self.unless_granted(status) {
             Ok(permit) => permit,
             Err(exchange) => {
-                match prepared {
-                    None => exchange.tally.grant(others),
-                    // What another request is granted for is not worth a way of its own.
-                    Some(prepared) => {
-                        let others = others
-                            .into_iter()
-                            .map(|(name, value)| (Either::Theirs(name), Either::Theirs(value)));
-                        let prepared =
-                            prepared.lines().map(|(name, value)| (Either::Ours(name), Either::Ours(value)));
-                        exchange.tally.grant(prepared.chain(others));
-                    }
-                }
+                exchange.tally.grant(fields.lines());
                 return Some(exchange);
             }
         };
-        let prepared = prepared.as_slice();
-        match respond(inner, tally, status, ResponseFields { prepared, others }, content, end) {
+        match respond(inner, tally, status, fields, content, end) {
             Ok(sent) => Some(Exchange { stream: sent.into_stream(), tally }),
             Err(_) => {
                 tally.failed = true;

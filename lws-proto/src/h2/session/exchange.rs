@@ -47,7 +47,7 @@ impl Session {
             let mut explicit = ExplicitFields::default();
             for prepared in fields.prepared {
                 writer.ready_fields(buffer, &prepared.ready);
-                explicit.join(prepared.explicit);
+                explicit.join(prepared.explicit)?;
             }
             write_fields(writer, buffer, &mut explicit, fields.others)?;
             let framing = frame_response(method, Version::Http2, status, explicit, len, end)?;
