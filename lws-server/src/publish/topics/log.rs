@@ -235,22 +235,29 @@ impl<I: Copy + PartialEq> TopicLog<I> {
                     return Next::Message(Rc::clone(message));
                 }
                 // It is the sender of this one, or a newer one has taken its place.
-                Some(_) => self.advance(index),
+                Some(_) => {
+                    self.advance(index);
+                }
             }
         }
     }
 
-    /// The subscriber at `index` has read a message.
-    pub(crate) fn advance(&mut self, index: u32) {
-        let first = self.first;
-        let Some(subscriber) = self.subscriber(index) else { return };
+    /// The subscriber at `index` has read a message. Answers whether there is another one.
+    pub(crate) fn advance(&mut self, index: u32) -> bool {
+        let (first, end) = (self.first, self.end());
+        let Some(subscriber) = self.subscriber(index) else { return false };
         let read = subscriber.next;
         subscriber.next += 1;
+        let more = subscriber.next < end;
         let at = read.checked_sub(first).and_then(|at| usize::try_from(at).ok());
         if let Some(item) = at.and_then(|at| self.waiting.get_mut(at)) {
             item.unread -= 1;
+            // Messages are read in their order, so that those in front of it have all been read before.
+            if item.unread == 0 {
+                self.forget_read();
+            }
         }
-        self.forget_read();
+        more
     }
 
     fn subscriber(&mut self, index: u32) -> Option<&mut LogReader<I>> {
