@@ -3,7 +3,7 @@
 //! Keeps nothing longer than it may be believed. It knows no files: values come with what they cost.
 
 use lws_proto::Time;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -42,7 +42,7 @@ pub(crate) struct Cost {
     pub(crate) descriptors: usize,
 }
 
-/// An entry without its value: the key twice, the two maps, the fields.
+/// An entry without its value: the key twice, the map, the fields.
 pub(crate) const ENTRY_BYTES: usize = 256;
 
 pub(crate) struct Cache<K, V> {
@@ -51,22 +51,32 @@ pub(crate) struct Cache<K, V> {
 }
 
 struct CacheState<K, V> {
-    entries: HashMap<K, CacheSlot<V>>,
-    /// Keys by the number of their last use: the first is the least recently used one.
-    by_use: BTreeMap<u64, K>,
-    uses: u64,
+    /// Where the entry of each key stands.
+    indices: HashMap<K, usize>,
+    entries: Vec<Option<CacheEntry<K, V>>>,
+    /// Places that are free.
+    free: Vec<usize>,
+    /// The most and the least recently used entry; `NONE` if there is none.
+    newest: usize,
+    oldest: usize,
     /// Invariant: the sum over the entries.
     held: Cost,
 }
 
-struct CacheSlot<V> {
+/// An entry, in the order of their last uses.
+struct CacheEntry<K, V> {
+    key: K,
     value: V,
     cost: Cost,
     /// When it was looked at.
     since: Time,
     used: Time,
-    use_number: u64,
+    newer: usize,
+    older: usize,
 }
+
+/// No entry.
+const NONE: usize = usize::MAX;
 
 impl<K, V> fmt::Debug for Cache<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,8 +86,7 @@ impl<K, V> fmt::Debug for Cache<K, V> {
 
 impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
     pub(crate) fn new(limits: CacheLimits) -> Self {
-        let (entries, by_use, held) = Default::default();
-        Self { limits, state: Mutex::new(CacheState { entries, by_use, uses: 0, held }) }
+        Self { limits, state: Mutex::new(CacheState::new()) }
     }
 
     /// Nothing that can panic runs while this is held.
@@ -88,18 +97,15 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
     /// The value of `key`, if it is still believed.
     pub(crate) fn get(&self, key: &K, now: Time) -> Option<V> {
         let mut state = self.lock();
-        let CacheState { entries, by_use, uses, .. } = &mut *state;
-        let slot = entries.get_mut(key)?;
-        if now - slot.since >= self.limits.fresh {
+        let index = *state.indices.get(key)?;
+        let entry = state.entry(index)?;
+        if now - entry.since >= self.limits.fresh {
             return None;
         }
-        slot.used = now;
-        *uses += 1;
-        if let Some(key) = by_use.remove(&slot.use_number) {
-            by_use.insert(*uses, key);
-            slot.use_number = *uses;
-        }
-        Some(slot.value.clone())
+        entry.used = now;
+        let value = entry.value.clone();
+        state.use_again(index);
+        Some(value)
     }
 
     /// Keeps a value in the place of the one before. What is larger than an eighth of the budget is not kept: it would take the
@@ -109,12 +115,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         let mut state = self.lock();
         state.remove(&key);
         if cost.bytes <= self.limits.bytes_max / 8 && cost.descriptors <= self.limits.descriptors_max {
-            state.uses += 1;
-            let use_number = state.uses;
-            state.by_use.insert(use_number, key.clone());
-            state.held.bytes += cost.bytes;
-            state.held.descriptors += cost.descriptors;
-            state.entries.insert(key, CacheSlot { value, cost, since: now, used: now, use_number });
+            state.insert(CacheEntry { key, value, cost, since: now, used: now, newer: NONE, older: NONE });
         }
         state.shrink(&self.limits, now);
     }
@@ -123,15 +124,12 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
     pub(crate) fn sweep(&self, now: Time) -> bool {
         let mut state = self.lock();
         state.shrink(&self.limits, now);
-        !state.entries.is_empty()
+        !state.indices.is_empty()
     }
 
     /// Drops everything: descriptors have run out.
     pub(crate) fn clear(&self) {
-        let mut state = self.lock();
-        state.entries.clear();
-        state.by_use.clear();
-        state.held = Cost::default();
+        *self.lock() = CacheState::new();
     }
 
     #[cfg(test)]
@@ -140,29 +138,87 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
     }
 }
 
-impl<K: Hash + Eq, V> CacheState<K, V> {
+impl<K: Hash + Eq + Clone, V> CacheState<K, V> {
+    fn new() -> Self {
+        let (indices, entries, free, held) = Default::default();
+        Self { indices, entries, free, newest: NONE, oldest: NONE, held }
+    }
+
+    fn entry(&mut self, index: usize) -> Option<&mut CacheEntry<K, V>> {
+        self.entries.get_mut(index)?.as_mut()
+    }
+
+    /// Adds an entry for a key that has none.
+    fn insert(&mut self, entry: CacheEntry<K, V>) {
+        self.held.bytes += entry.cost.bytes;
+        self.held.descriptors += entry.cost.descriptors;
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            self.entries.len() - 1
+        });
+        self.indices.insert(entry.key.clone(), index);
+        self.entries[index] = Some(entry);
+        self.link_newest(index);
+        debug_assert_eq!(self.indices.len() + self.free.len(), self.entries.len());
+    }
+
     fn remove(&mut self, key: &K) {
-        if let Some(slot) = self.entries.remove(key) {
-            self.by_use.remove(&slot.use_number);
-            self.held.bytes -= slot.cost.bytes;
-            self.held.descriptors -= slot.cost.descriptors;
+        if let Some(index) = self.indices.get(key).copied() {
+            self.remove_at(index);
         }
-        debug_assert_eq!(self.entries.len(), self.by_use.len());
+    }
+
+    fn remove_at(&mut self, index: usize) {
+        self.unlink(index);
+        let Some(entry) = self.entries.get_mut(index).and_then(Option::take) else { return };
+        self.free.push(index);
+        self.indices.remove(&entry.key);
+        self.held.bytes -= entry.cost.bytes;
+        self.held.descriptors -= entry.cost.descriptors;
+    }
+
+    /// Puts an entry in front of all others.
+    fn use_again(&mut self, index: usize) {
+        if self.newest != index {
+            self.unlink(index);
+            self.link_newest(index);
+        }
+    }
+
+    fn link_newest(&mut self, index: usize) {
+        let older = std::mem::replace(&mut self.newest, index);
+        if let Some(entry) = self.entry(index) {
+            (entry.newer, entry.older) = (NONE, older);
+        }
+        match self.entry(older) {
+            Some(older) => older.newer = index,
+            None => self.oldest = index,
+        }
+    }
+
+    fn unlink(&mut self, index: usize) {
+        let Some(&mut CacheEntry { newer, older, .. }) = self.entry(index) else { return };
+        match self.entry(newer) {
+            Some(newer) => newer.older = older,
+            None => self.newest = older,
+        }
+        match self.entry(older) {
+            Some(older) => older.newer = newer,
+            None => self.oldest = newer,
+        }
     }
 
     /// Drops the least recently used ones until all is within the limits, and none has been idle for too long.
     fn shrink(&mut self, limits: &CacheLimits, now: Time) {
-        while let Some((_, key)) = self.by_use.first_key_value() {
-            let idle = self.entries.get(key).is_none_or(|slot| now - slot.used >= limits.idle);
+        loop {
+            let oldest = self.oldest;
+            let Some(entry) = self.entry(oldest) else { return };
+            let idle = now - entry.used >= limits.idle;
             let over = self.held.bytes > limits.bytes_max || self.held.descriptors > limits.descriptors_max;
             if !idle && !over {
                 return;
             }
-            let Some((_, key)) = self.by_use.pop_first() else { return };
-            if let Some(slot) = self.entries.remove(&key) {
-                self.held.bytes -= slot.cost.bytes;
-                self.held.descriptors -= slot.cost.descriptors;
-            }
+            self.remove_at(oldest);
         }
     }
 }
@@ -202,6 +258,32 @@ mod tests {
             limit.put(8, 8, each, Time::ZERO);
             assert_eq!(limit.get(&1, Time::ZERO), None, "the least recently used");
             assert!([0, 2, 8].iter().all(|key| limit.get(key, Time::ZERO) == Some(*key)));
+        }
+    }
+
+    #[test]
+    fn entries_leave_in_the_order_of_their_last_uses_whatever_was_replaced_in_between() {
+        let cache = cache(1 << 20, 6);
+        let mut order: Vec<u32> = Vec::new();
+        let mut seed = 1u32;
+        for step in 0..2_000u32 {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let key = seed >> 28;
+            let known = order.contains(&key);
+            order.retain(|other| *other != key);
+            if seed & 1 << 20 == 0 {
+                assert_eq!(cache.get(&key, Time::ZERO).is_some(), known, "{key} at {step}");
+                if known {
+                    order.push(key);
+                }
+            } else {
+                cache.put(key, key, cost(1000, 1), Time::ZERO);
+                order.push(key);
+                if order.len() > 6 {
+                    order.remove(0);
+                }
+            }
+            assert_eq!(cache.held(), Cost { bytes: 1000 * order.len(), descriptors: order.len() }, "{step}");
         }
     }
 

@@ -75,7 +75,7 @@ impl Conditions {
     #[must_use]
     pub fn parse<'a>(fields: impl IntoIterator<Item = (&'a str, &'a [u8])>, now: HttpDate) -> Self {
         let mut reading = Reading::default();
-        fields.into_iter().for_each(|(name, value)| reading.note(name, value, now));
+        fields.into_iter().for_each(|(name, value)| reading.note(name.as_bytes(), value, now));
         reading.conditions
     }
 
@@ -170,8 +170,8 @@ pub(crate) struct Reading {
 
 impl Reading {
     /// Reads one field line, whatever it is called.
-    pub(crate) fn note(&mut self, name: &str, value: &[u8], now: HttpDate) {
-        let is = |other: &str| name.eq_ignore_ascii_case(other);
+    pub(crate) fn note(&mut self, name: &[u8], value: &[u8], now: HttpDate) {
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         let push = |list: &mut Option<TagList>| list.get_or_insert_default().0.push(value.into());
         let date = |slot: &mut Option<HttpDate>| *slot = slot.or_else(|| HttpDate::parse(value, now));
         let conditions = &mut self.conditions;

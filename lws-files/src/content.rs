@@ -227,7 +227,7 @@ impl Content {
     #[must_use]
     pub fn body(&self) -> Body {
         match self {
-            Self::One(piece) => Body::of_pieces([piece.clone()]),
+            Self::One(piece) => Body::of_piece(piece.clone()),
             Self::Pieces(pieces) => Body::of_pieces(pieces.iter().cloned()),
             Self::Sequential(source) => Body::of_stream(source.begin(), source.announced()),
         }
@@ -295,16 +295,22 @@ struct Pieces {
     /// Invariant: not empty; there if there are any.
     front: Option<Piece>,
     /// Invariant: none of them is empty.
-    rest: VecDeque<Piece>,
+    #[expect(clippy::box_collection, reason = "almost no body has any, and each is moved and dropped")]
+    rest: Option<Box<VecDeque<Piece>>>,
 }
 
 impl Pieces {
+    /// Whether there is none but the first.
+    fn has_one(&self) -> bool {
+        self.rest.as_ref().is_none_or(|rest| rest.is_empty())
+    }
+
     /// Removes `n` bytes of the first piece, and the piece if that was all of it.
     fn pop(&mut self, n: u64) {
         if let Some(piece) = &mut self.front {
             piece.advance(n);
             if piece.is_empty() {
-                self.front = self.rest.pop_front();
+                self.front = self.rest.as_mut().and_then(|rest| rest.pop_front());
             }
         }
     }
@@ -354,7 +360,15 @@ impl Body {
         let mut left = 0;
         let mut pieces =
             pieces.into_iter().filter(|piece| !piece.is_empty()).inspect(|piece| left += piece.len());
-        let pieces = Pieces { front: pieces.next(), rest: pieces.collect() };
+        let front = pieces.next();
+        let rest: VecDeque<_> = pieces.collect();
+        let pieces = Pieces { front, rest: (!rest.is_empty()).then(|| Box::new(rest)) };
+        Self { source: ContentSource::Pieces(pieces), left: Some(left), ahead: Bytes::new(), failed: None }
+    }
+
+    fn of_piece(piece: Piece) -> Self {
+        let left = piece.len();
+        let pieces = Pieces { front: Some(piece).filter(|piece| !piece.is_empty()), rest: None };
         Self { source: ContentSource::Pieces(pieces), left: Some(left), ahead: Bytes::new(), failed: None }
     }
 
@@ -386,12 +400,10 @@ impl Body {
     #[must_use]
     pub fn in_memory(&self) -> Option<&Bytes> {
         match &self.source {
-            ContentSource::Pieces(pieces) if self.ahead.is_empty() => {
-                match (&pieces.front, pieces.rest.len()) {
-                    (Some(Piece::Bytes(bytes)), 0) => Some(bytes),
-                    _ => None,
-                }
-            }
+            ContentSource::Pieces(pieces) if self.ahead.is_empty() => match &pieces.front {
+                Some(Piece::Bytes(bytes)) if pieces.has_one() => Some(bytes),
+                _ => None,
+            },
             _ => None,
         }
     }

@@ -338,7 +338,9 @@ impl SharedFiles {
         if let LookupKind::File(served) = &found.0 {
             let (bytes, descriptors) = served.content.cost();
             let plain = served.plain.as_ref().map_or((0, 0), |plain| plain.content.cost());
-            let bytes = bytes + plain.0 + key.names.len() + FIELDS_BYTES;
+            let fields =
+                served.plain.iter().map(|plain| plain.fields_held()).sum::<usize>() + served.fields_held();
+            let bytes = bytes + plain.0 + key.names.len() + FIELDS_BYTES + fields;
             let cost = Cost { bytes, descriptors: descriptors.max(plain.1) };
             self.cache.put(key.clone(), found.clone(), cost, clock.now);
         }
@@ -505,7 +507,7 @@ impl SharedFiles {
     }
 }
 
-/// What is said of a file, put together.
+/// What is said of a file, put together, apart from what is made ready of it.
 const FIELDS_BYTES: usize = 768;
 
 fn lookup<'a>(names: &'a str, key: &Key, clock: Clock) -> Lookup<'a> {

@@ -14,8 +14,8 @@ pub struct Request {
     pub(crate) method: Method,
     /// Names joined by `/`, without `/` in front. `.` is the root without the `/` that its files are relative to.
     pub(crate) names: Arc<str>,
-    /// The last segment of the path, as the peer wrote it.
-    pub(crate) segment: String,
+    /// The last segment of the path as the peer wrote it, where that is not the last of `names`.
+    pub(crate) segment: Option<Box<str>>,
     pub(crate) query: Option<String>,
     pub(crate) accepted: Accepted,
     pub(crate) conditions: Conditions,
@@ -57,14 +57,28 @@ impl Request {
         fields: impl IntoIterator<Item = (&'a str, &'a [u8])>,
         now: HttpDate,
     ) -> Self {
+        let fields = fields.into_iter().map(|(name, value)| (name.as_bytes(), value));
+        Self::of_octets(method, names, path, query, fields, now)
+    }
+
+    /// As [`new`](Self::new), with the names of fields as octets: [`Head::field_octets`](lws_proto::http::Head::field_octets).
+    #[must_use]
+    pub fn of_octets<'a>(
+        method: Method,
+        names: &str,
+        path: &str,
+        query: Option<&str>,
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        now: HttpDate,
+    ) -> Self {
         let (mut said, mut reading, mut likes, mut mode) =
             (Said::default(), Reading::default(), Likes::default(), None);
         for (name, value) in fields {
-            if name.eq_ignore_ascii_case("accept") {
+            if name.eq_ignore_ascii_case(b"accept") {
                 list::members(value).filter_map(list::weighted).for_each(|range| likes.note(range));
-            } else if name.eq_ignore_ascii_case("accept-encoding") {
+            } else if name.eq_ignore_ascii_case(b"accept-encoding") {
                 said.line(value);
-            } else if name.eq_ignore_ascii_case("sec-fetch-mode") {
+            } else if name.eq_ignore_ascii_case(b"sec-fetch-mode") {
                 mode = mode.or(Some(value));
             } else {
                 reading.note(name, value, now);
@@ -73,7 +87,9 @@ impl Request {
         Self {
             method,
             names: names.into(),
-            segment: path.rsplit('/').next().unwrap_or_default().into(),
+            segment: Some(last_segment(path))
+                .filter(|segment| *segment != last_segment(names))
+                .map(Into::into),
             query: query.map(Into::into),
             accepted: said.accepted(),
             conditions: reading.conditions,
@@ -85,11 +101,18 @@ impl Request {
     /// The same place in another form, to which a directory without `/` at its end is redirected. It begins with `./`, so that
     /// no name is taken for a scheme or a server, and is relative, so that it holds behind a proxy too. RFC 3986 §4.2.
     pub(crate) fn with_slash(&self) -> String {
+        let segment = self.segment.as_deref().unwrap_or_else(|| last_segment(&self.names));
         match &self.query {
-            Some(query) => format!("./{}/?{query}", self.segment),
-            None => format!("./{}/", self.segment),
+            Some(query) => format!("./{segment}/?{query}"),
+            None => format!("./{segment}/"),
         }
     }
+}
+
+/// What follows the last `/`.
+fn last_segment(path: &str) -> &str {
+    let slash = path.bytes().rposition(|byte| byte == b'/');
+    slash.and_then(|slash| path.get(slash + 1..)).unwrap_or(path)
 }
 
 /// Whether a person goes somewhere, as opposed to a page that loads what it consists of.

@@ -10,6 +10,7 @@ use crate::pool::Refusal;
 use crate::vfs::{Entry, Fault};
 use crate::{Coding, Part, Representation, Request};
 use bytes::Bytes;
+use lws_proto::PreparedFields;
 use lws_proto::http::{HttpDate, Method, Status};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -22,8 +23,8 @@ pub type Field = (Cow<'static, str>, Cow<'static, str>);
 pub struct Response {
     /// The status code.
     pub status: Status,
-    shared: Arc<[Field]>,
-    shared_len: usize,
+    /// Field lines of a file, and which of them are said.
+    shared: Option<(Arc<FileFields>, Extent)>,
     own: Vec<Field>,
     /// The content is a page that was made here, and `own` begins with its type.
     is_error_page: bool,
@@ -35,21 +36,12 @@ pub struct Response {
 
 impl Response {
     fn new(status: Status) -> Self {
-        let shared: Arc<[Field]> = Arc::new([]);
-        Self {
-            status,
-            shared,
-            shared_len: 0,
-            own: Vec::new(),
-            is_error_page: false,
-            length: None,
-            body: Body::empty(),
-        }
+        let own = Vec::new();
+        Self { status, shared: None, own, is_error_page: false, length: None, body: Body::empty() }
     }
 
-    fn shared(mut self, served: &Served, len: usize) -> Self {
-        self.shared = Arc::clone(&served.fields);
-        self.shared_len = len;
+    fn shared(mut self, served: &Served, extent: Extent) -> Self {
+        self.shared = Some((Arc::clone(&served.fields), extent));
         self
     }
 
@@ -68,7 +60,19 @@ impl Response {
 
     /// The field lines, but for `Content-Length`, `Date`, and what concerns the connection.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.shared[..self.shared_len].iter().chain(&self.own).map(|(name, value)| (&**name, &**value))
+        self.shared_lines().iter().chain(&self.own).map(|(name, value)| (&**name, &**value))
+    }
+
+    /// The same field lines: those that were made ready when the file was found, if they were, and the others. Ready ones have the
+    /// `Content-Length` too, if there is one.
+    pub fn prepared_and_other_fields(&self) -> (Option<&PreparedFields>, impl Iterator<Item = (&str, &str)>) {
+        let prepared = self.shared.as_ref().and_then(|(fields, extent)| fields.prepared(*extent));
+        let shared = if prepared.is_some() { &[] } else { self.shared_lines() };
+        (prepared, shared.iter().chain(&self.own).map(|(name, value)| (&**name, &**value)))
+    }
+
+    fn shared_lines(&self) -> &[Field] {
+        self.shared.as_ref().map(|(fields, extent)| fields.lines(*extent)).unwrap_or_default()
     }
 
     /// The value of the first field line called `name`, in whatever case.
@@ -156,12 +160,70 @@ pub(crate) struct Served {
     pub(crate) representation: Representation,
     content_type: Option<String>,
     vary: Option<&'static str>,
-    /// First what a 304 says as well, then what belongs to the content, then `Content-Type` if there is one.
-    fields: Arc<[Field]>,
-    /// How many of `fields` a 304 has.
-    about: usize,
+    fields: Arc<FileFields>,
     /// The file as it is, for when too many are being compressed.
     pub(crate) plain: Option<Arc<Served>>,
+}
+
+/// The field lines of a file.
+#[derive(Debug)]
+struct FileFields {
+    /// First what a 304 says as well, then what belongs to the content, then `Content-Type` if there is one.
+    lines: Box<[Field]>,
+    /// How many of them a 304 has.
+    about_len: usize,
+    /// Whether the last one is `Content-Type`.
+    has_type: bool,
+    /// All of them, and the length; `None` if the application has added some that cannot be written.
+    whole: Option<PreparedFields>,
+    /// Those that a 304 has.
+    about: Option<PreparedFields>,
+}
+
+/// Which field lines of a file a response has.
+#[derive(Clone, Copy, Debug)]
+enum Extent {
+    /// All, and the length of the whole content.
+    Whole,
+    /// All, with content of another length.
+    Part,
+    /// Those without `Content-Type`, which stands in the parts of the content.
+    Parts,
+    /// Those that do not belong to content.
+    About,
+}
+
+impl FileFields {
+    fn new(lines: Vec<Field>, about_len: usize, has_type: bool, len: Option<u64>) -> Self {
+        let octets = |(name, value): &Field| (name.clone().into_owned(), value.clone().into_owned());
+        let len = len.map(|len| ("Content-Length".to_owned(), len.to_string()));
+        let whole = PreparedFields::new(lines.iter().map(octets).chain(len)).ok();
+        let about = PreparedFields::new(lines.iter().take(about_len).map(octets)).ok();
+        Self { lines: lines.into(), about_len, has_type, whole, about }
+    }
+
+    fn lines(&self, extent: Extent) -> &[Field] {
+        let len = match extent {
+            Extent::Whole | Extent::Part => self.lines.len(),
+            Extent::Parts => self.lines.len() - usize::from(self.has_type),
+            Extent::About => self.about_len,
+        };
+        self.lines.get(..len).unwrap_or_default()
+    }
+
+    /// Those of a response, if they are made ready.
+    fn prepared(&self, extent: Extent) -> Option<&PreparedFields> {
+        match extent {
+            Extent::Whole => self.whole.as_ref(),
+            Extent::About => self.about.as_ref(),
+            Extent::Part | Extent::Parts => None,
+        }
+    }
+
+    /// Bytes of memory that those that are made ready take.
+    fn held(&self) -> usize {
+        [&self.whole, &self.about].into_iter().flatten().map(PreparedFields::held).sum()
+    }
 }
 
 /// What is said of a file apart from what it is.
@@ -204,15 +266,21 @@ impl Served {
         let is_unknown = matches!(saying.content_type, None | Some("application/octet-stream"));
         push("X-Content-Type-Options", is_unknown.then(|| "nosniff".into()));
         push("Content-Type", saying.content_type.map(|kind| kind.to_owned().into()));
+        let has_type = saying.content_type.is_some();
+        let fields = FileFields::new(fields, about, has_type, representation.len);
         Self {
             content: entry.content,
             representation,
             content_type: saying.content_type.map(Into::into),
             vary: saying.vary,
-            fields: fields.into(),
-            about,
+            fields: Arc::new(fields),
             plain: None,
         }
+    }
+
+    /// Bytes of memory that its field lines take where they are made ready.
+    pub(crate) fn fields_held(&self) -> usize {
+        self.fields.held()
     }
 
     /// Answers to a request for this file.
@@ -227,7 +295,7 @@ impl Served {
             Decision::Whole => self.whole(request, Status::OK),
             Decision::Part(part) => self.part(request, part),
             Decision::Parts(parts) => self.parts(request, &parts, chance),
-            Decision::NotModified => Response::new(Status::NOT_MODIFIED).shared(self, self.about),
+            Decision::NotModified => Response::new(Status::NOT_MODIFIED).shared(self, Extent::About),
             Decision::NotAcceptable => self.error(request, Status::NOT_ACCEPTABLE),
             Decision::PreconditionFailed => self.error(request, Status::PRECONDITION_FAILED),
             Decision::RangeNotSatisfiable => {
@@ -239,13 +307,13 @@ impl Served {
 
     /// All of it, with `status`.
     pub(crate) fn whole(&self, request: &Request, status: Status) -> Response {
-        let response = Response::new(status).shared(self, self.fields.len());
+        let response = Response::new(status).shared(self, Extent::Whole);
         response.content(request, self.representation.len, || self.content.body())
     }
 
     fn part(&self, request: &Request, part: Part) -> Response {
         let range = format!("bytes {}-{}/{}", part.first, part.last(), self.len());
-        let response = Response::new(Status::PARTIAL_CONTENT).shared(self, self.fields.len());
+        let response = Response::new(Status::PARTIAL_CONTENT).shared(self, Extent::Part);
         response.field("Content-Range", range).content(request, Some(part.len), || {
             let mut pieces = Vec::with_capacity(1);
             self.content.push_part(part, &mut pieces);
@@ -257,8 +325,7 @@ impl Served {
         let framed = multipart::frame(&self.content, self.len(), self.content_type.as_deref(), parts, chance);
         let body = Body::of_pieces(framed.pieces);
         // The type of the content stands in its parts.
-        let others = self.fields.len() - usize::from(self.content_type.is_some());
-        let response = Response::new(Status::PARTIAL_CONTENT).shared(self, others);
+        let response = Response::new(Status::PARTIAL_CONTENT).shared(self, Extent::Parts);
         response.field("Content-Type", framed.content_type).content(request, body.len(), || body)
     }
 

@@ -177,11 +177,15 @@ impl<A: Application> Driver<A> {
 
     /// Gives a connection its turn now, or in the next turn of the service if the budget of this one is used up.
     pub(crate) fn take_turn(&mut self, id: ConnectionId) {
-        let Some(slot) = self.table.get(id) else { return };
-        if self.core.turn.is_spent() && !matches!(slot.body, Body::Output(_) | Body::Ended) {
-            self.core.list(id, &mut slot.flags);
-        } else {
+        let Self { application, core, table, buffers, .. } = self;
+        let Some(slot) = table.get(id) else { return };
+        if core.turn.is_spent() && !matches!(slot.body, Body::Output(_) | Body::Ended) {
+            core.list(id, &mut slot.flags);
+        } else if !matches!(slot.body, Body::Open(_)) {
             self.turn_now(id);
+        } else if turn::take(application, core, buffers, id, slot) {
+            // Almost all are established connections, which are not looked up again.
+            self.end(id);
         }
     }
 

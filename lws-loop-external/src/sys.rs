@@ -1,6 +1,6 @@
 //! System calls for which no crate has a safe wrapper, or none as cheap: `poll` on an array that the program owns, the
-//! unacknowledged bytes of a socket, the pages of a file that are in memory, the detection of a fork, and the clock. And the
-//! promise of a program that its service may change threads.
+//! unacknowledged bytes of a socket, the pages of a file that are in memory, the detection of a fork, and the clock. And a hint to
+//! the processor, and the promise of a program that its service may change threads.
 
 use crate::hosts::PollFd;
 use std::io;
@@ -55,6 +55,23 @@ pub fn poll(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<usize> 
     // SAFETY: a `PollFd` is laid out as a `pollfd`, and the call writes to no more of them than their number says.
     let count = unsafe { libc::poll(fds.as_mut_ptr().cast(), fds.len() as libc::nfds_t, millis) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// Has the processor bring a value into its caches while it goes on, where there is such a hint: on x86-64. Its content is not read.
+#[inline]
+pub(crate) fn prefetch<T>(value: &T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        /// The bytes that a processor brings at once.
+        const LINE: usize = 64;
+        let start = std::ptr::from_ref(value).cast::<i8>();
+        for offset in (0..size_of::<T>()).step_by(LINE) {
+            // SAFETY: a prefetch changes nothing that a program can see and faults nowhere, and all of x86-64 has it.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(offset)) };
+        }
+    }
+    let _ = value;
 }
 
 /// The system's monotonic clock. [`std::time::Instant`] reads the same clock but gives no number, and the difference of

@@ -1,6 +1,7 @@
 //! The connection table: slots with generations, in chunks that never move, and the names of what is or will be in them.
 
 use crate::slot::Slot;
+use crate::sys;
 use crate::token::{ConnectionId, GENERATION_MASK};
 use std::collections::VecDeque;
 
@@ -32,6 +33,14 @@ impl<S> Table<S> {
     #[inline]
     pub(crate) fn get(&mut self, id: ConnectionId) -> Option<&mut Slot<S>> {
         self.at(id.index).filter(|slot| slot.generation == id.generation)
+    }
+
+    /// Has the processor bring a slot into its caches, as it is about to be used.
+    #[inline]
+    pub(crate) fn prefetch(&self, id: ConnectionId) {
+        if let Some(chunk) = self.chunks.get(id.index as usize / CHUNK) {
+            sys::prefetch(&chunk[id.index as usize % CHUNK]);
+        }
     }
 
     pub(crate) fn peek(&self, id: ConnectionId) -> Option<&Slot<S>> {

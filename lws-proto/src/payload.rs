@@ -1,6 +1,6 @@
 //! Bytes to send, and who owns them.
 
-use crate::connection::transmit::Output;
+use crate::connection::transmit::{COPIED_BYTES_MAX, Output};
 use bytes::Bytes;
 
 /// What is sent.
@@ -49,6 +49,12 @@ impl Payload<'_> {
                 Self::Static(first)
             }
         }
+    }
+
+    /// Queues it where those of other streams stand, too. A short one is copied, as a gathering write has slices for few.
+    #[inline]
+    pub(crate) fn push_beside_others(self, out: &mut Output) {
+        if self.len() <= COPIED_BYTES_MAX { out.push_copy(self.as_ref()) } else { self.push(out) }
     }
 
     /// Queues it.

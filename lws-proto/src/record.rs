@@ -8,7 +8,7 @@
 
 use crate::http::Status;
 use crate::ws::CloseCode;
-use crate::{Config, Entropy, MessageKind, StreamKey, Time};
+use crate::{Config, Entropy, MessageKind, PreparedFields, StreamKey, Time};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -224,6 +224,16 @@ pub(crate) fn owned<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     fields: impl IntoIterator<Item = (N, V)>,
 ) -> Vec<(Vec<u8>, Vec<u8>)> {
     fields.into_iter().map(|(name, value)| (name.as_ref().to_vec(), value.as_ref().to_vec())).collect()
+}
+
+/// The fields of a response: those that were prepared, and the others.
+pub(crate) fn with_prepared(
+    prepared: &[&PreparedFields],
+    others: &[(Vec<u8>, Vec<u8>)],
+) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut fields = owned(prepared.iter().flat_map(|prepared| prepared.lines()));
+    fields.extend_from_slice(others);
+    fields
 }
 
 /// Fields on their way to the peer: kept where a tape runs, as they may be asked for only once, and otherwise passed on.

@@ -82,8 +82,8 @@ pub use lws_loop_external::{
 };
 pub use lws_proto::{
     Allowance, Bytes, Cause, Config, ConnectionKind, Control, HeldBytes, Limit, Limits, MessageKind, Misuse,
-    OutOfRange, Payload, RawPermit, RawStream, SERVICE_BYTES_MAX, Sent, Stream, StreamKey, Time, Versions,
-    WebSocket, WebSocketPermit, Writable, spoken,
+    OutOfRange, Payload, PreparedFields, RawPermit, RawStream, SERVICE_BYTES_MAX, Sent, Stream, StreamKey,
+    Time, Versions, WebSocket, WebSocketPermit, Writable, spoken,
 };
 #[cfg(feature = "record")]
 #[doc(inline)]

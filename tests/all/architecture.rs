@@ -527,8 +527,14 @@ fn not_noted(source: &Source) -> Vec<String> {
         "send_regions",
         "region",
     ];
-    const NOTES: [&str; 5] =
-        ["note!(", "command!(", "crate::record::", "self.note_sent(", "self.connection.transmit("];
+    const NOTES: [&str; 6] = [
+        "note!(",
+        "command!(",
+        "crate::record::",
+        "self.note_sent(",
+        "self.connection.transmit(",
+        "self.respond_prepared(",
+    ];
     const CHANGES: [&str; 5] = ["self,", "self)", "mut self", "&mut self", "&'c mut self"];
     let mut found = Vec::new();
     for block in source.text.split("\nimpl").skip(1) {

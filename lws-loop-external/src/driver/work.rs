@@ -215,6 +215,10 @@ impl<A: Application> Driver<A> {
                 break;
             }
             let Some(command) = self.core.commands.pop_front() else { break };
+            // What is published is delivered to one connection after the other, of each of which little is in the caches.
+            if let Some(Command::Message(next, _)) = self.core.commands.front() {
+                self.table.prefetch(*next);
+            }
             self.do_command(command);
             self.core.turn.use_steps(1);
         }

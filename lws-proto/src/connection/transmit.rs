@@ -13,12 +13,12 @@ use bytes::{Buf, Bytes};
 pub const SLICES_MAX: usize = 16;
 
 /// An owned payload shorter than this is copied: two more slices would cost more than the copy.
-const OWNED_BYTES_MIN: usize = 512;
+pub(crate) const OWNED_BYTES_MIN: usize = 512;
 
 /// The bytes that are copied at a time. From about 2 KiB on, C libraries use the processor's copy instruction, which on
 /// some processors is many times slower if source and target have slightly different offsets in their pages, as here by
 /// a header.
-const COPIED_BYTES_MAX: usize = 1_920;
+pub(crate) const COPIED_BYTES_MAX: usize = 1_920;
 
 /// The number of sent bytes from which on moving the rest pays.
 const COMPACTED_BYTES_MIN: usize = 16 << 10;

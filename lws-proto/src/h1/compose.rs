@@ -17,11 +17,25 @@ pub(crate) fn write_fields<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     fields: impl IntoIterator<Item = (N, V)>,
 ) -> Result<ExplicitFields, Misuse> {
     let mut explicit = ExplicitFields::default();
+    write_more_fields(buffer, &mut explicit, fields)?;
+    Ok(explicit)
+}
+
+/// Writes fields of the application behind others, of which `explicit` is known.
+///
+/// # Errors
+/// Those of [`write_fields`].
+#[inline]
+pub(crate) fn write_more_fields<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    buffer: &mut Vec<u8>,
+    explicit: &mut ExplicitFields,
+    fields: impl IntoIterator<Item = (N, V)>,
+) -> Result<(), Misuse> {
     for (name, value) in fields {
         encode::field(buffer, name.as_ref(), value.as_ref())?;
         explicit.note(name.as_ref(), value.as_ref())?;
     }
-    Ok(explicit)
+    Ok(())
 }
 
 /// `method SP request-target SP HTTP-version CRLF`, and `Host`, which "SHOULD" be the first field. RFC 9110 §7.2.

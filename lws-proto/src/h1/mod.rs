@@ -13,6 +13,7 @@ mod head;
 mod reader;
 mod writer;
 
+pub(crate) use encode::field as encode_field;
 pub(crate) use exchange::{
     abort, accept_tunnel, accept_websocket, connect_websocket, finish, refuse_undetected, request,
 };

@@ -2,7 +2,7 @@
 //!
 //! It also keeps the state of the current exchange that both halves need. Knows no input.
 
-use super::compose::{write_fields, write_framing, write_request_line};
+use super::compose::{write_fields, write_framing, write_more_fields, write_request_line};
 use super::encode;
 use crate::connection::channel::Channel;
 use crate::connection::item::Item;
@@ -12,6 +12,7 @@ use crate::http::{
     BodyFraming, ExplicitFields, HttpDate, Method, Request, Status, Version, check_length, frame_response,
     is_forbidden_trailer,
 };
+use crate::prepared_fields::ResponseFields;
 use crate::refusal::{self, ErrorContent};
 use crate::ws::{self, Expected};
 use crate::{Cause, Config, HandshakeFailure, Limits, Misuse, Payload, Region, Time};
@@ -397,7 +398,7 @@ impl MessageWriter {
         out: &mut Output,
         config: &Config,
         status: Status,
-        fields: impl IntoIterator<Item = (N, V)>,
+        fields: ResponseFields<'_, impl IntoIterator<Item = (N, V)>>,
         content: Payload<'_>,
         end: bool,
     ) -> Result<(), Misuse> {
@@ -410,7 +411,12 @@ impl MessageWriter {
         }
         let framing = appending(out, |buffer| {
             encode::status_line(buffer, status);
-            let explicit = write_fields(buffer, fields)?;
+            let mut explicit = ExplicitFields::default();
+            for prepared in fields.prepared {
+                buffer.extend_from_slice(&prepared.text);
+                explicit.join(prepared.explicit)?;
+            }
+            write_more_fields(buffer, &mut explicit, fields.others)?;
             self.end_response_head(buffer, config, status, explicit, content.len() as u64, end)
         })?;
         self.write(out, framing, content, end);
@@ -485,14 +491,22 @@ impl MessageWriter {
         if let Some(ErrorContent { content_type, content }) =
             refusal::rendered(config.refusals.as_deref(), status, cause, usize::MAX)
             && self
-                .respond(out, config, status, fields(status, &content_type), Payload::Own(content), true)
+                .respond(
+                    out,
+                    config,
+                    status,
+                    ResponseFields::plain(fields(status, &content_type)),
+                    Payload::Own(content),
+                    true,
+                )
                 .is_ok()
         {
             return;
         }
         // Misuse is impossible: status, fields and content are ours.
         let content = Payload::Static(cause.message().as_bytes());
-        let _ = self.respond(out, config, status, fields(status, "text/plain"), content, true);
+        let fields = ResponseFields::plain(fields(status, "text/plain"));
+        let _ = self.respond(out, config, status, fields, content, true);
     }
 
     /// The field line `Date`, made once per second. RFC 9110 §6.6.1.

@@ -3,7 +3,7 @@
 use super::frame::{self, FrameKind, flag};
 use crate::Misuse;
 use crate::connection::transmit::Output;
-use crate::hpack::{Encoder, Indexing, NameId};
+use crate::hpack::{Encoder, Indexing, NameId, ReadyLines};
 use crate::http::HttpDate;
 use alloc::vec::Vec;
 
@@ -101,6 +101,12 @@ impl FieldWriter {
     #[inline]
     pub(super) fn field_as(&mut self, buffer: &mut Vec<u8>, id: NameId, name: &[u8], value: &[u8]) {
         self.encoder.encode_as(buffer, id, name, value, Indexing::Auto);
+    }
+
+    /// Fields that were made ready.
+    #[inline]
+    pub(super) fn ready_fields(&mut self, buffer: &mut Vec<u8>, lines: &ReadyLines) {
+        self.encoder.encode_ready(buffer, lines);
     }
 
     /// A field whose name is in the static table, pseudo-header fields among them.

@@ -5,6 +5,7 @@ use crate::connection::link::Link;
 use crate::connection::outbound::LentExchange;
 use crate::http::{Head, Status};
 use crate::payload::Payload;
+use crate::prepared_fields::{PreparedFields, ResponseFields};
 use crate::{Misuse, Region, ws};
 
 /// An exchange of HTTP, for as long as an event or a look-up lends it. What only other protocols can do does not compile:
@@ -155,12 +156,43 @@ impl<'a> ExchangePermit<'a> {
         content: Payload<'_>,
         end: bool,
     ) -> Result<Sent<'a, spoken::Http>, Misuse> {
+        self.respond_prepared(status, &[], fields, content, end)
+    }
+
+    /// As [`respond`](Self::respond), with field lines that were checked and made ready before: these come first, then `fields`.
+    ///
+    /// ```
+    /// use lws_proto::{ExchangePermit, Misuse, Payload, PreparedFields, http::Status};
+    ///
+    /// fn page(permit: ExchangePermit<'_>, always: &PreparedFields, page: &[u8]) -> Result<(), Misuse> {
+    ///     permit.respond_prepared(Status::OK, &[always], [("X-Page", "1")], Payload::Copy(page), true)?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`respond`](Self::respond); prepared fields have none.
+    #[inline]
+    pub fn respond_prepared<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        self,
+        status: Status,
+        prepared: &[&PreparedFields],
+        fields: impl IntoIterator<Item = (N, V)>,
+        content: Payload<'_>,
+        end: bool,
+    ) -> Result<Sent<'a, spoken::Http>, Misuse> {
         #[cfg(feature = "record")]
         let fields = crate::record::SentFields::new(self.outbound.tape(), fields);
         command!(
             self.outbound,
-            Command::Respond { status, fields: fields.kept().into(), content: content.as_ref().into(), end }
+            Command::Respond {
+                status,
+                fields: crate::record::with_prepared(prepared, fields.kept()).into(),
+                content: content.as_ref().into(),
+                end
+            }
         );
+        let fields = ResponseFields { prepared, others: fields };
         match self.outbound.exchange() {
             Some(LentExchange::Http1(sender, channel, _)) => {
                 let Link { out, config, .. } = &mut channel.link;

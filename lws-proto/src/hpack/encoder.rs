@@ -1,6 +1,7 @@
 //! Encodes field lines into field blocks, with a policy of what to index. RFC 7541 §6.
 
 use super::dynamic_table::{DynamicTable, Entry};
+use super::ready::{ReadyLines, ReadyPart};
 use super::{FIELD_OVERHEAD, NameId, TABLE_SIZE_DEFAULT, huffman, integer, static_table, words};
 use alloc::vec::Vec;
 
@@ -198,14 +199,11 @@ impl Encoder {
     fn encode_name(&mut self, out: &mut Vec<u8>, name: Name<'_>, value: &[u8], indexing: Indexing) {
         self.begin(out);
         let indexing = if indexing == Indexing::Auto { policy(name.id, value) } else { indexing };
-        // What is in the static table gives nothing away, but a secret stays a literal for those who send it on.
-        if indexing != Indexing::Never
-            && let Some(index) = static_table::find(name.id, value)
-        {
+        if let Some(index) = static_index(name.id, value, indexing) {
             return integer::encode::<7>(0x80, index, out);
         }
         if indexing == Indexing::Index {
-            return self.encode_indexing(out, name, value);
+            return self.encode_indexing(out, name, value, hash(name.hash, value));
         }
         let pattern = if indexing == Indexing::Never { 0x10 } else { 0x00 };
         let index = self.name_index(name);
@@ -213,10 +211,24 @@ impl Encoder {
         literal(index, name, value, out);
     }
 
-    /// An index of the dynamic table, or a literal that comes into it if it is not too large.
+    /// Appends field lines that were made ready: what [`encode_as`](Self::encode_as) would append for them one after the other.
     #[inline]
-    fn encode_indexing(&mut self, out: &mut Vec<u8>, name: Name<'_>, value: &[u8]) {
-        let hash = hash(name.hash, value);
+    pub(crate) fn encode_ready(&mut self, out: &mut Vec<u8>, lines: &ReadyLines) {
+        for part in &lines.parts {
+            self.begin(out);
+            match *part {
+                ReadyPart::Encoded { start, end } => out.extend_from_slice(lines.octets(start, end)),
+                ReadyPart::Indexed { id, name_hash, hash, start, value, end } => {
+                    let name = Name { id, octets: lines.octets(start, value), hash: name_hash };
+                    self.encode_indexing(out, name, lines.octets(value, end), hash);
+                }
+            }
+        }
+    }
+
+    /// An index of the dynamic table, or a literal that comes into it if it is not too large. `hash` is that of name and value.
+    #[inline(always)]
+    fn encode_indexing(&mut self, out: &mut Vec<u8>, name: Name<'_>, value: &[u8], hash: u32) {
         let same = |entry: &Entry<ChainLink>| {
             entry.tag.hash == hash && self.has_name(entry, name) && self.table.value(entry) == value
         };
@@ -280,12 +292,7 @@ impl Encoder {
     #[cold]
     fn encode_long_name(&mut self, out: &mut Vec<u8>, name: &[u8], value: &[u8], indexing: Indexing) {
         self.begin(out);
-        out.push(if indexing == Indexing::Never { 0x10 } else { 0x00 });
-        integer::encode::<7>(0x00, name.len(), out);
-        let start = out.len();
-        out.extend_from_slice(name);
-        out.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
-        string(value, out);
+        long_name(name, value, indexing, out);
     }
 }
 
@@ -326,6 +333,42 @@ fn policy(name: NameId, value: &[u8]) -> Indexing {
     }
 }
 
+/// The index of a field line that stands in the static table whole. What is there gives nothing away, but a secret stays a literal for
+/// those who send it on.
+#[inline]
+fn static_index(name: NameId, value: &[u8], indexing: Indexing) -> Option<usize> {
+    if indexing == Indexing::Never { None } else { static_table::find(name, value) }
+}
+
+/// Appends a field line for [`ReadyLines`], if its encoding does not depend on the dynamic table. Otherwise it is to be indexed: then these
+/// are the hashes of its name, which is in lower case, and of name and value.
+pub(super) fn encode_independent(
+    out: &mut Vec<u8>,
+    id: NameId,
+    name: &[u8],
+    value: &[u8],
+) -> Option<(u32, u32)> {
+    if id == NameId::OTHER && name.len() > NAME_LEN_MAX {
+        long_name(name, value, Indexing::Auto, out);
+        return None;
+    }
+    let name = if id == NameId::OTHER { Name::other(name) } else { Name::known(id) };
+    let indexing = policy(id, value);
+    if let Some(index) = static_index(id, value, indexing) {
+        integer::encode::<7>(0x80, index, out);
+        return None;
+    }
+    match id.static_index().filter(|_| indexing != Indexing::Index) {
+        Some(index) => {
+            integer::encode::<4>(if indexing == Indexing::Never { 0x10 } else { 0x00 }, index, out);
+            string(value, out);
+            None
+        }
+        // A name that is in no table is always indexed.
+        None => Some((name.hash, hash(name.hash, value))),
+    }
+}
+
 /// Appends the strings that follow the index of a literal: its value, and before that its name if the index is 0.
 /// RFC 7541 §6.2.
 #[inline]
@@ -333,6 +376,16 @@ fn literal(index: Option<usize>, name: Name<'_>, value: &[u8], out: &mut Vec<u8>
     if index.is_none() {
         string(name.octets, out);
     }
+    string(value, out);
+}
+
+/// Appends a literal whose name stands in no table.
+fn long_name(name: &[u8], value: &[u8], indexing: Indexing, out: &mut Vec<u8>) {
+    out.push(if indexing == Indexing::Never { 0x10 } else { 0x00 });
+    integer::encode::<7>(0x00, name.len(), out);
+    let start = out.len();
+    out.extend_from_slice(name);
+    out.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
     string(value, out);
 }
 

@@ -24,6 +24,7 @@ mod encoder;
 mod huffman;
 mod integer;
 mod name;
+mod ready;
 mod section;
 mod static_table;
 mod words;
@@ -36,6 +37,7 @@ mod tests;
 pub use decoder::{DecodeError, Decoder};
 pub use encoder::{Encoder, Indexing};
 pub use name::NameId;
+pub(crate) use ready::ReadyLines;
 pub use section::{DecodedField, FieldFlags, Overflow, Section, SectionLimits};
 
 /// What each entry of the dynamic table, and each field line of a section, counts besides its octets.

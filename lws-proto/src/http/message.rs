@@ -107,6 +107,18 @@ impl BodyFraming {
 }
 
 impl ExplicitFields {
+    /// Adds what is known of other fields of the same message.
+    #[inline]
+    pub(crate) fn join(&mut self, other: Self) -> Result<(), Misuse> {
+        match (self.content_length, other.content_length) {
+            (Some(_), Some(_)) => return Err(Misuse::ContentLength),
+            (known, said) => self.content_length = known.or(said),
+        }
+        self.date |= other.date;
+        self.upgrade |= other.upgrade;
+        Ok(())
+    }
+
     #[inline]
     pub(crate) fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), Misuse> {
         match name.len() {

@@ -106,7 +106,8 @@ impl<'a> Target<'a> {
     }
 }
 
-fn split_query(text: &str) -> (&str, Option<&str>) {
+#[inline]
+pub(super) fn split_query(text: &str) -> (&str, Option<&str>) {
     match text.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (text, None),

@@ -7,7 +7,7 @@ use super::mask::MaskingKey;
 use super::{Encoder, OptionError, Prepared};
 use crate::connection::delivery::Delivery;
 use crate::connection::link::Link;
-use crate::connection::transmit::Output;
+use crate::connection::transmit::{OWNED_BYTES_MIN, Output};
 use crate::liveness::{Due, Liveness, Probe};
 use crate::time::{earliest, unless_never};
 use crate::{Deadline, Entropy, Limits, MessageKind, Misuse, Payload, Time};
@@ -303,6 +303,11 @@ impl FrameSender {
         }
         self.sent.octets += message.bytes().len() as u64;
         self.sent.count(message.kind());
+        if self.state & ENCODES == 0 && message.bytes().len() < OWNED_BYTES_MIN {
+            // It would be copied all the same, and is not shared for that first.
+            extended_frame(out, keys, opcode_of(message.kind()), 0, Payload::Copy(message.bytes()), true);
+            return Ok(());
+        }
         let encoder = self.encoder();
         let (reserved, payload) = message.payload(encoder.as_deref().map(Box::as_ref));
         if let (Some(encoder), false) = (encoder, reserved.is_empty()) {

@@ -186,8 +186,8 @@ fn deliver<'s>(
             // The handler has unsubscribed; its index may belong to another stream.
             return Delivery::Done(stream);
         }
-        if let Some(log) = state.topics.log(topic) {
-            log.advance(subscriber);
+        if !state.topics.log(topic).is_some_and(|log| log.advance(subscriber)) {
+            return Delivery::Done(stream);
         }
     }
 }

@@ -4,6 +4,7 @@ use super::transfer::Transfer;
 use crate::Context;
 use crate::http::{Exchange, Handler, HttpDate, Request, normalize_path};
 use crate::route::endpoint::Endpoint;
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -68,15 +69,25 @@ impl Mount {
     }
 
     /// What the path of the request leads through below the mount.
-    fn names_below(&self, request: &Request<'_>) -> Option<String> {
-        let names = normalize_path(request.path())?;
+    fn names_below<'r>(&self, request: &Request<'r>) -> Option<Cow<'r, str>> {
+        let path = request.path();
+        // A path in normal form leads through names that are written in it, unless one of them has an escape.
+        if path.bytes().all(|byte| byte != b'%') {
+            return self.below(path.strip_prefix('/').unwrap_or(path)).map(Cow::Borrowed);
+        }
+        let names = normalize_path(path)?;
+        self.below(&names).map(|below| Cow::Owned(below.into()))
+    }
+
+    /// What follows the prefix in names joined by `/`.
+    fn below<'n>(&self, names: &'n str) -> Option<&'n str> {
         if self.prefix.is_empty() {
             return Some(names);
         }
         match names.strip_prefix(&*self.prefix)? {
             // The mount itself, without its slash.
-            "" => Some(".".into()),
-            below => below.strip_prefix('/').map(Into::into),
+            "" => Some("."),
+            below => below.strip_prefix('/'),
         }
     }
 }
@@ -91,11 +102,23 @@ impl Endpoint for Mount {
     ) -> Option<Box<dyn Handler>> {
         let names = self.names_below(request);
         let names = names.as_deref().unwrap_or(NOWHERE);
-        let (path, query) = (request.raw_path(), request.query());
-        let wanted =
-            lws_files::Request::new(request.method(), names, path, query, request.fields(), date(cx));
+        let wanted = wanted(request, names, date(cx));
         self.mounted.keep_swept(cx);
         Transfer::begin(cx, &self.mounted, wanted, exchange)
+    }
+}
+
+/// What is asked for.
+fn wanted(request: &Request<'_>, names: &str, now: HttpDate) -> lws_files::Request {
+    match request.head() {
+        Some(head) => {
+            let (path, query) = head.path_and_query();
+            lws_files::Request::of_octets(head.method(), names, path, query, head.field_octets(), now)
+        }
+        None => {
+            let (path, query) = (request.raw_path(), request.query());
+            lws_files::Request::new(request.method(), names, path, query, request.fields(), now)
+        }
     }
 }
 

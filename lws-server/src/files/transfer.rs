@@ -35,7 +35,7 @@ pub(super) struct Transfer {
     mounted: Rc<Mounted>,
     request: Request,
     /// What the boundary between several parts is made of: the same each time that the response is made.
-    seed: u64,
+    seed: Option<u64>,
     /// What was said in the head, once that has been sent.
     begun: Option<Begun>,
     phase: TransferPhase,
@@ -102,9 +102,13 @@ impl Transfer {
         request: Request,
         mut exchange: Exchange<'_>,
     ) -> Option<Box<dyn Handler>> {
-        let seed = RandomState::new().hash_one(());
-        let mut transfer =
-            Self { mounted: Rc::clone(mounted), request, seed, begun: None, phase: TransferPhase::Idle };
+        let mut transfer = Self {
+            mounted: Rc::clone(mounted),
+            request,
+            seed: None,
+            begun: None,
+            phase: TransferPhase::Idle,
+        };
         match exchange.permit() {
             Ok(permit) => transfer.look(cx, permit),
             Err(waiting) => {
@@ -165,7 +169,13 @@ impl Transfer {
         if found.is_shortage() && self.begun.is_some() {
             return self.pause(cx, permit.into_exchange(), TransferPhase::Idle);
         }
-        let mut response = self.mounted.files.respond(&self.request, found, date(cx), &mut chance(self.seed));
+        let seed = &mut self.seed;
+        let mut random: Option<Random> = None;
+        let mut chance = || {
+            let seeded = || Random(*seed.get_or_insert_with(|| RandomState::new().hash_one(())));
+            random.get_or_insert_with(seeded).next()
+        };
+        let mut response = self.mounted.files.respond(&self.request, found, date(cx), &mut chance);
         let Some(begun) = &self.begun else { return self.send_head(cx, permit, response) };
         if begun.is_that_of(&response) && response.body.skip(begun.sent) {
             self.send(cx, permit, response.body);
@@ -186,12 +196,15 @@ impl Transfer {
             Some(bytes) => Some(Payload::Own(bytes.clone())),
             None => response.body.is_empty().then_some(Payload::Static(b"")),
         };
-        // The engine says the length of what it is given. That of the content which a HEAD is not given is said here.
-        let length = response.length.filter(|_| !matches!(whole, Some(Payload::Own(_))));
-        let length = length.map(|length| length.to_string());
-        let fields = response.fields().chain(length.as_deref().map(|length| ("Content-Length", length)));
+        let (prepared, others) = response.prepared_and_other_fields();
+        // The engine says the length of what it is given. That of the content which a HEAD is not given is said here, unless it was
+        // prepared.
+        let says_length = prepared.is_none() && !matches!(whole, Some(Payload::Own(_)));
+        let length = response.length.filter(|_| says_length).map(|length| length.to_string());
+        let others = others.chain(length.as_deref().map(|length| ("Content-Length", length)));
         let end = whole.is_some();
-        let exchange = permit.begin(response.status, fields, whole.unwrap_or(Payload::Static(b"")), end);
+        let content = whole.unwrap_or(Payload::Static(b""));
+        let exchange = permit.begin_prepared(response.status, prepared, others, content, end);
         self.phase = TransferPhase::Over;
         let Some(exchange) = exchange.filter(|_| !end) else { return };
         self.begun = Some(Begun::new(&response));
@@ -360,10 +373,12 @@ fn region(cx: &mut Context<'_>, body: &Body) -> Option<Region> {
 
 /// Numbers that follow from a seed: SplitMix64. They tell a boundary from what stands between boundaries, and nothing from adversaries
 /// who know the seed, which is secret.
-fn chance(mut seed: u64) -> impl FnMut() -> u64 {
-    move || {
-        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     }

@@ -6,8 +6,36 @@ use super::tally::Tally;
 use super::{Compression, ErrorContent, Response};
 use crate::ws;
 use lws_proto::http::{HeadBuf, Status};
-use lws_proto::{ExchangePermit, Limit, Misuse, Payload, Region, Sent, StreamKey, Time, spoken};
+use lws_proto::{
+    ExchangePermit, Limit, Misuse, Payload, PreparedFields, Region, Sent, StreamKey, Time, spoken,
+};
 use std::any::Any;
+
+/// The field lines of a response that its handler says: first those that were prepared.
+pub(crate) struct ResponseFields<'p, I> {
+    prepared: &'p [&'p PreparedFields],
+    others: I,
+}
+
+impl<I> ResponseFields<'_, I> {
+    #[inline]
+    fn plain(others: I) -> Self {
+        Self { prepared: &[], others }
+    }
+}
+
+impl<'p, I> ResponseFields<'p, I> {
+    /// All of them, one by one.
+    fn lines<N, V>(self) -> impl Iterator<Item = (Either<'p, N>, Either<'p, V>)>
+    where
+        I: IntoIterator<Item = (N, V)>,
+    {
+        let prepared = self.prepared.iter().flat_map(|prepared| prepared.lines());
+        let prepared = prepared.map(|(name, value)| (Either::Ours(name), Either::Ours(value)));
+        let others = self.others.into_iter();
+        prepared.chain(others.map(|(name, value)| (Either::Theirs(name), Either::Theirs(value))))
+    }
+}
 
 /// Sends the head of a response with what every response has, and content with it.
 #[inline]
@@ -15,15 +43,17 @@ fn respond<'a, N: AsRef<[u8]>, V: AsRef<[u8]>>(
     permit: ExchangePermit<'a>,
     tally: &mut Tally,
     status: Status,
-    fields: impl IntoIterator<Item = (N, V)>,
+    fields: ResponseFields<'_, impl IntoIterator<Item = (N, V)>>,
     content: Payload<'_>,
     end: bool,
 ) -> Result<Sent<'a, spoken::Http>, Misuse> {
+    let ResponseFields { prepared, others } = fields;
     if tally.always.is_some() || tally.attached().is_some() {
-        return respond_with(permit, tally, status, fields.into_iter().collect(), content, end);
+        let fields = ResponseFields { prepared, others: others.into_iter().collect() };
+        return respond_with(permit, tally, status, fields, content, end);
     }
     let bytes = content.len() as u64;
-    let sent = permit.respond(status, fields, content, end)?;
+    let sent = permit.respond_prepared(status, prepared, others, content, end)?;
     tally.begin(status, bytes);
     Ok(sent)
 }
@@ -34,23 +64,26 @@ fn respond_with<'a, N: AsRef<[u8]>, V: AsRef<[u8]>>(
     permit: ExchangePermit<'a>,
     tally: &mut Tally,
     status: Status,
-    fields: Vec<(N, V)>,
+    fields: ResponseFields<'_, Vec<(N, V)>>,
     mut content: Payload<'_>,
     end: bool,
 ) -> Result<Sent<'a, spoken::Http>, Misuse> {
+    let ResponseFields { prepared, others } = fields;
     let (attached, always) = tally.attached_and_always();
     let compression = attached.and_then(|attached| attached.compression.as_mut());
     let said = compression.map(|compression| {
         let always = always.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        let fields = fields.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).chain(always);
+        let prepared = prepared.iter().flat_map(|prepared| prepared.lines());
+        let others = others.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+        let fields = prepared.chain(others).chain(always);
         compression.begin(status, fields, &mut content, end)
     });
     let said = said.unwrap_or_default();
     let coded = said.coding.is_some();
-    let theirs = fields.into_iter();
-    // That of the content before it was encoded.
+    // Of content that is encoded now the length that it had before is not said, and so it is looked for.
+    let (prepared, listed) = if coded { (&[][..], prepared) } else { (prepared, &[][..]) };
+    let theirs = ResponseFields { prepared: listed, others }.lines();
     let theirs = theirs.filter(|(name, _)| !coded || !name.as_ref().eq_ignore_ascii_case(b"Content-Length"));
-    let theirs = theirs.map(|(name, value)| (Either::Theirs(name), Either::Theirs(value)));
     let always = tally.always.iter().flat_map(|always| always.iter());
     let always = always.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     let coding = said.coding.map(|coding| (&b"Content-Encoding"[..], coding.as_bytes()));
@@ -58,7 +91,7 @@ fn respond_with<'a, N: AsRef<[u8]>, V: AsRef<[u8]>>(
     let ours =
         always.chain(coding).chain(vary).map(|(name, value)| (Either::Ours(name), Either::Ours(value)));
     let bytes = content.len() as u64;
-    let sent = permit.respond(status, theirs.chain(ours), content, end)?;
+    let sent = permit.respond_prepared(status, prepared, theirs.chain(ours), content, end)?;
     tally.begin(status, bytes);
     Ok(sent)
 }
@@ -438,10 +471,52 @@ impl<'a> Permit<'a> {
         content: Payload<'_>,
         end: bool,
     ) -> Result<Spent<'a>, Misuse> {
+        self.respond_prepared(status, &[], fields, content, end)
+    }
+
+    /// As [`respond`](Self::respond), with field lines that were checked and made ready before: these come first, then `fields`. For
+    /// responses whose field lines are the same each time.
+    ///
+    /// ```
+    /// use lws_server::http::{Exchange, Handler, Permit, Status};
+    /// use lws_server::{Context, Payload, PreparedFields};
+    /// use std::sync::Arc;
+    ///
+    /// struct Page(Arc<PreparedFields>);
+    ///
+    /// impl Handler for Page {
+    ///     fn open(&mut self, _: &mut Context<'_>, exchange: Exchange<'_>, _: bool) {
+    ///         if let Ok(permit) = exchange.permit() {
+    ///             let none: [(&str, &str); 0] = [];
+    ///             let _ = permit.respond_prepared(Status::OK, &[&self.0], none, Payload::Static(b"<p>"), true);
+    ///         }
+    ///     }
+    ///
+    ///     fn writable(&mut self, _: &mut Context<'_>, _: Permit<'_>) {}
+    /// }
+    ///
+    /// let fields = Arc::new(PreparedFields::new([("Content-Type", "text/html"), ("Cache-Control", "no-cache")])?);
+    /// let server = lws_server::Server::builder().get("/", move |_| Page(Arc::clone(&fields)));
+    /// # let _ = server;
+    /// # Ok::<(), lws_server::Misuse>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Misuse`]; nothing has been sent then. Prepared fields have none.
+    #[inline]
+    pub fn respond_prepared<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        self,
+        status: Status,
+        prepared: &[&PreparedFields],
+        fields: impl IntoIterator<Item = (N, V)>,
+        content: Payload<'_>,
+        end: bool,
+    ) -> Result<Spent<'a>, Misuse> {
+        let fields = ResponseFields { prepared, others: fields };
         let Self { inner, tally } = match self.unless_granted(status) {
             Ok(permit) => permit,
             Err(Exchange { stream, tally }) => {
-                tally.grant(fields);
+                tally.grant(fields.lines());
                 return Ok(Spent { left: Left::Unsent(stream), tally });
             }
         };
@@ -460,7 +535,8 @@ impl<'a> Permit<'a> {
             response.render(errors);
         }
         let content = std::mem::take(&mut response.content).into_payload();
-        if respond(inner, tally, response.status, response.field_lines(), content, true).is_err() {
+        let fields = ResponseFields::plain(response.field_lines());
+        if respond(inner, tally, response.status, fields, content, true).is_err() {
             tally.failed = true;
         }
     }
@@ -473,10 +549,23 @@ impl<'a> Permit<'a> {
         content: Payload<'_>,
         end: bool,
     ) -> Option<Exchange<'a>> {
+        self.begin_prepared(status, None, fields, content, end)
+    }
+
+    /// As [`begin`](Self::begin), with field lines that were prepared in front of the others.
+    pub(crate) fn begin_prepared<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        self,
+        status: Status,
+        prepared: Option<&PreparedFields>,
+        others: impl IntoIterator<Item = (N, V)>,
+        content: Payload<'_>,
+        end: bool,
+    ) -> Option<Exchange<'a>> {
+        let fields = ResponseFields { prepared: prepared.as_slice(), others };
         let Self { inner, tally } = match self.unless_granted(status) {
             Ok(permit) => permit,
             Err(exchange) => {
-                exchange.tally.grant(fields);
+                exchange.tally.grant(fields.lines());
                 return Some(exchange);
             }
         };

@@ -229,7 +229,12 @@ impl Session {
             (turn, first) = (false, false);
             sent_end = end && n == content.len();
             self.write_data_header(link, slot, n, sent_end);
-            content.split_to(n).push(&mut link.out);
+            let part = if n == content.len() {
+                core::mem::replace(&mut content, Payload::Static(b""))
+            } else {
+                content.split_to(n)
+            };
+            part.push_beside_others(&mut link.out);
         }
         // The end of the stream is sent with the last held content, so nothing follows here.
         if !content.is_empty() {

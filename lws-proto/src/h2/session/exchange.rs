@@ -16,6 +16,7 @@ use crate::http::{
     is_forbidden_trailer, is_token, trim_ows,
 };
 use crate::payload::Payload;
+use crate::prepared_fields::ResponseFields;
 use crate::refusal::{self, ErrorContent};
 use crate::{Cause, Limit, Misuse};
 use alloc::vec::Vec;
@@ -27,7 +28,7 @@ impl Session {
         &mut self,
         link: &mut Link,
         resources: &mut Resources,
-        response: (Status, impl IntoIterator<Item = (N, V)>),
+        response: (Status, ResponseFields<'_, impl IntoIterator<Item = (N, V)>>),
         content: Payload<'_>,
         end: bool,
     ) -> Result<(), Misuse> {
@@ -43,7 +44,12 @@ impl Session {
         let Link { out, config, .. } = &mut *link;
         let framing = self.fields.headers(out, id, |writer, buffer| {
             writer.status(buffer, status.code());
-            let explicit = write_fields(writer, buffer, fields)?;
+            let mut explicit = ExplicitFields::default();
+            for prepared in fields.prepared {
+                writer.ready_fields(buffer, &prepared.ready);
+                explicit.join(prepared.explicit)?;
+            }
+            write_fields(writer, buffer, &mut explicit, fields.others)?;
             let framing = frame_response(method, Version::Http2, status, explicit, len, end)?;
             if let (false, Some(seconds)) = (explicit.date, config.wall_clock.get()) {
                 writer.date(buffer, seconds);
@@ -89,7 +95,8 @@ impl Session {
         }
         self.fields.headers(&mut link.out, id, |writer, buffer| {
             writer.status(buffer, status.code());
-            let explicit = write_fields(writer, buffer, fields)?;
+            let mut explicit = ExplicitFields::default();
+            write_fields(writer, buffer, &mut explicit, fields)?;
             if explicit.content_length.is_some() { Err(Misuse::ManagedField) } else { Ok(((), false)) }
         })?;
         if status == Status::CONTINUE {
@@ -134,14 +141,15 @@ impl Session {
             self.respond(
                 link,
                 resources,
-                (status, fields(status, &content_type)),
+                (status, ResponseFields::plain(fields(status, &content_type))),
                 Payload::Own(content),
                 true,
             )
         });
         let answered = answered.filter(Result::is_ok).unwrap_or_else(|| {
             let content = Payload::Static(cause.message().as_bytes());
-            self.respond(link, resources, (status, fields(status, "text/plain")), content, true)
+            let fields = ResponseFields::plain(fields(status, "text/plain"));
+            self.respond(link, resources, (status, fields), content, true)
         });
         let stream = self.streams.at(slot);
         if answered.is_err() || stream.pending().is_some() {
@@ -279,28 +287,28 @@ impl Session {
 fn write_fields<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     writer: &mut FieldWriter,
     buffer: &mut Vec<u8>,
+    explicit: &mut ExplicitFields,
     fields: impl IntoIterator<Item = (N, V)>,
-) -> Result<ExplicitFields, Misuse> {
-    let mut explicit = ExplicitFields::default();
+) -> Result<(), Misuse> {
     for (name, value) in fields {
         if let Some(FieldLine { id, name, value }) = explicit.check(name.as_ref(), value.as_ref())? {
             writer.field_as(buffer, id, name, value);
         }
     }
-    Ok(explicit)
+    Ok(())
 }
 
 /// A field of the application that may be sent.
-pub(super) struct FieldLine<'f> {
+pub(crate) struct FieldLine<'f> {
     /// Which well-known name it has, if any.
-    pub(super) id: NameId,
-    pub(super) name: &'f [u8],
-    pub(super) value: &'f [u8],
+    pub(crate) id: NameId,
+    pub(crate) name: &'f [u8],
+    pub(crate) value: &'f [u8],
 }
 
 impl ExplicitFields {
     /// Checks a field of the application and notes it. Fields that mean something to HTTP/1.1 connections only are left out.
-    pub(super) fn check<'f>(
+    pub(crate) fn check<'f>(
         &mut self,
         name: &'f [u8],
         value: &'f [u8],

@@ -259,29 +259,37 @@ impl<I: Copy + PartialEq> TopicLog<I> {
                     return Next::Message(Rc::clone(message));
                 }
                 // It is the sender of this one, or a newer one has taken its place.
-                Some(_) => self.advance(index),
+                Some(_) => {
+                    self.advance(index);
+                }
             }
         }
     }
 
-    /// The subscriber at `index` has read a message.
-    pub(crate) fn advance(&mut self, index: u32) {
+    /// The subscriber at `index` has read a message. Answers whether there is another one.
+    pub(crate) fn advance(&mut self, index: u32) -> bool {
+        let (first, end) = (self.first, self.end());
         if let Some(replay) = self.replays.get_mut(&index) {
             replay.next += 1;
-            if replay.next >= replay.messages.len() {
-                self.replays.remove(&index);
+            if replay.next < replay.messages.len() {
+                return true;
             }
-            return;
+            self.replays.remove(&index);
+            return self.subscriber(index).is_some_and(|subscriber| subscriber.next < end);
         }
-        let first = self.first;
-        let Some(subscriber) = self.subscriber(index) else { return };
+        let Some(subscriber) = self.subscriber(index) else { return false };
         let read = subscriber.next;
         subscriber.next += 1;
+        let more = subscriber.next < end;
         let at = read.checked_sub(first).and_then(|at| usize::try_from(at).ok());
         if let Some(item) = at.and_then(|at| self.waiting.get_mut(at)) {
             item.unread -= 1;
+            // Messages are read in their order, so that those in front of it have all been read before.
+            if item.unread == 0 {
+                self.forget_read();
+            }
         }
-        self.forget_read();
+        more
     }
 
     fn subscriber(&mut self, index: u32) -> Option<&mut LogReader<I>> {
