@@ -60,6 +60,9 @@ fn a_function_without_words_is_found() {
     check("/** Says. */\nint32_t lwx_a(void);\nint32_t lwx_b(void);\n", &["lwx_b"]);
     check("/** Says,\n * twice. */\nint32_t lwx_a(int32_t a,\n              int32_t b);\n", &[]);
     check("/** A number. */\n#define LWX_N 1u\n\nconst char *lwx_a(void);\n", &["lwx_a"]);
-    check("/** A struct. */\ntypedef struct lwx_s {\n  void (*lwx_c)(void);\n} lwx_s;\nvoid lwx_a(lwx_s *s);\n", &["lwx_a"]);
+    check(
+        "/** A struct. */\ntypedef struct lwx_s {\n  void (*lwx_c)(void);\n} lwx_s;\nvoid lwx_a(lwx_s *s);\n",
+        &["lwx_a"],
+    );
     check("/* No documentation. */\nvoid lwx_a(void);\n", &["lwx_a"]);
 }
