@@ -546,6 +546,7 @@ pub(crate) fn write_message(websocket: WebSocket<'_>, bytes: &[u8], flags: u32) 
 }
 
 /// What not every payload can be: that of a Ping has an end, and text is UTF-8. Apart from the binary messages, which need none of it.
+#[inline(never)]
 fn check_payload(websocket: &WebSocket<'_>, bytes: &[u8], flags: u32) -> Result<(), Error> {
     if flags & PING != 0 {
         return if bytes.len() > 125 { Err(Error::Length) } else { Ok(()) };

@@ -14,6 +14,7 @@ use std::ffi::{CStr, c_char, c_void};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::offset_of;
+use std::num::NonZeroU32;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -562,10 +563,10 @@ pub(crate) fn monotonic_us() -> u64 {
 
 /// Tells a process from its children by fork(2), without a system call for each question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Process(u32);
+pub(crate) struct Process(NonZeroU32);
 
-/// Forks between the process that has loaded this library and this one.
-static FORKS: AtomicU32 = AtomicU32::new(0);
+/// The process that has loaded this library is the first, and a child is one more than its parent.
+static PROCESS: AtomicU32 = AtomicU32::new(1);
 
 impl Process {
     /// This process. What it is compared with has to be from here, too, as the first call begins to count.
@@ -580,13 +581,24 @@ impl Process {
                 unsafe { libc::pthread_atfork(None, None, Some(forked)) };
             });
         }
-        Self(FORKS.load(Ordering::Relaxed))
+        Self::counted().unwrap_or(Self(NonZeroU32::MAX))
+    }
+
+    /// This process. Always something, until 2^32 processes have followed on each other.
+    fn counted() -> Option<Self> {
+        NonZeroU32::new(PROCESS.load(Ordering::Relaxed)).map(Self)
+    }
+
+    /// Whether this is the process that there is.
+    #[inline]
+    pub(crate) fn is_current(this: Option<Self>) -> bool {
+        this.map_or(0, |this| this.0.get()) == PROCESS.load(Ordering::Relaxed)
     }
 }
 
 /// Runs in the child before `fork` returns there.
 extern "C" fn forked() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
+    PROCESS.fetch_add(1, Ordering::Relaxed);
 }
 
 /// What tells the threads of the process apart that run now: an address that each has of its own. Asked by every call of C, so it is the

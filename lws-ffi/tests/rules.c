@@ -1,5 +1,5 @@
 /* What every function answers that it must not do: NULL, keys of nothing, other threads, callbacks, a child of fork(2), a service that was freed.
- * One row for each function; run with --names it says which there are. */
+ * keys of streams, timers and sockets that have ended. One row for each function; run with --names it says which there are. */
 #include <lwx.h>
 #include <lwx_engine.h>
 
@@ -104,14 +104,16 @@ CALL(lwx_udp_bind, s, "127.0.0.1:0", &udp_handler, &out, NULL, 0)
 CALL(lwx_udp_send, s, k, NULL, "x", 1)
 CALL(lwx_poster_new, s, &made)
 
-/* What is taken over is taken over whatever the call answers: each gets a descriptor of its own. */
+/* What is taken over is taken over whatever the call answers: each gets a descriptor of its own, of a socket that the system can watch. */
+static int spare[2];
+
 static int32_t call_lwx_adopt(lwx_service *s, lwx_key k) {
   (void)k;
-  return lwx_adopt(s, dup(0), &handler, &out);
+  return lwx_adopt(s, dup(spare[0]), &handler, &out);
 }
 static int32_t call_lwx_watch(lwx_service *s, lwx_key k) {
   (void)k;
-  return lwx_watch(s, dup(0), on_ready, NULL, NULL, &out);
+  return lwx_watch(s, dup(spare[0]), on_ready, NULL, NULL, &out);
 }
 
 enum {
@@ -122,7 +124,13 @@ enum {
   /* It is for what is lent in callbacks, and says so elsewhere. */
   LENT = 4,
   /* It describes a service that is not started. */
-  DESCRIBES = 8
+  DESCRIBES = 8,
+  /* Its row has no loop of libuv to give it. */
+  NO_LOOP = 16,
+  /* It is about TLS, which the listener has not got. */
+  NO_TLS = 32,
+  /* It ends the service, so that it comes last where others follow. */
+  ENDS = 64
 };
 
 static const struct row {
@@ -132,10 +140,10 @@ static const struct row {
 } rows[] = {
 #define ROW(name, traits) {#name, call_##name, traits}
     ROW(lwx_listen, DESCRIBES), ROW(lwx_route, DESCRIBES), ROW(lwx_raw_fallback, DESCRIBES), ROW(lwx_files, DESCRIBES),
-    ROW(lwx_protocol, DESCRIBES), ROW(lwx_sites, DESCRIBES), ROW(lwx_sites_directory, DESCRIBES), ROW(lwx_service_start, DESCRIBES), ROW(lwx_service_address, 0), ROW(lwx_tls_reload, 0), ROW(lwx_service_fd, DRIVES),
+    ROW(lwx_protocol, DESCRIBES), ROW(lwx_sites, DESCRIBES), ROW(lwx_sites_directory, DESCRIBES), ROW(lwx_service_start, DESCRIBES), ROW(lwx_service_address, 0), ROW(lwx_tls_reload, NO_TLS), ROW(lwx_service_fd, DRIVES),
     ROW(lwx_service_deadline, DRIVES), ROW(lwx_service_dispatch, DRIVES), ROW(lwx_service_dispatch_within, DRIVES), ROW(lwx_service_run, DRIVES),
     ROW(lwx_service_set_host, DRIVES), ROW(lwx_service_ready, DRIVES), ROW(lwx_service_pollfd, DRIVES),
-    ROW(lwx_service_attach_uv, 0), ROW(lwx_service_attach_uv_of, 0), ROW(lwx_service_detach_uv, DRIVES), ROW(lwx_service_drain, 0), ROW(lwx_service_stop, 0),
+    ROW(lwx_service_attach_uv, NO_LOOP), ROW(lwx_service_attach_uv_of, NO_LOOP), ROW(lwx_service_detach_uv, DRIVES), ROW(lwx_service_drain, ENDS), ROW(lwx_service_stop, ENDS),
     ROW(lwx_service_get_stats, 0), ROW(lwx_get_request, LENT), ROW(lwx_get_field, LENT), ROW(lwx_get_parameter, LENT),
     ROW(lwx_get_peer, LENT), ROW(lwx_respond, KEYED), ROW(lwx_write, KEYED), ROW(lwx_budget, KEYED), ROW(lwx_want_write, KEYED),
     ROW(lwx_pause, KEYED), ROW(lwx_resume, KEYED), ROW(lwx_set_timer, KEYED), ROW(lwx_wake, KEYED), ROW(lwx_close, KEYED),
@@ -152,8 +160,21 @@ static const char *const others[] = {"lwx_service_new",   "lwx_service_free",   
 
 static int failures, checked;
 
+/* Which functions something has been expected of. */
+#define OTHERS (sizeof others / sizeof *others)
+static int row_seen[ROWS], other_seen[OTHERS];
+
+static void see(const char *name) {
+  size_t at;
+  for (at = 0; at < ROWS; at++)
+    row_seen[at] |= strcmp(rows[at].name, name) == 0;
+  for (at = 0; at < OTHERS; at++)
+    other_seen[at] |= strcmp(others[at], name) == 0;
+}
+
 static void expect(const char *when, const char *name, int32_t answer, int32_t expected) {
   checked++;
+  see(name);
   if (answer == expected)
     return;
   failures++;
@@ -196,8 +217,27 @@ static void test_null(void) {
   expect("no poster", "lwx_poster_publish", lwx_poster_publish(NULL, "x", "x", 1, 0), LWX_E_NULL);
   expect("no poster", "lwx_poster_stop", lwx_poster_stop(NULL), LWX_E_NULL);
   expect("no service", "lwx_service_timeout_ms", lwx_service_timeout_ms(NULL), 0);
+  expect("no service", "lwx_service_leave_thread", lwx_service_leave_thread(NULL), LWX_E_NULL);
+  expect("no service", "lwx_service_enter_thread", lwx_service_enter_thread(NULL), LWX_E_NULL);
+  expect("nowhere to write to", "lwx_service_new", lwx_service_new(NULL, NULL), LWX_E_NULL);
+  /* These answer nothing, and return. */
   lwx_service_free(NULL);
+  see("lwx_service_free");
   lwx_poster_free(NULL);
+  see("lwx_poster_free");
+}
+
+/* Those that need nothing, and cannot fail. */
+static void test_library(void) {
+  uint64_t before = lwx_now_us();
+  int32_t code;
+  expect("the library", "lwx_version_number", lwx_version_number() == LWX_VERSION_NUMBER, 1);
+  expect("the library", "lwx_version", lwx_version() != NULL && lwx_version()[0] != 0, 1);
+  expect("the library", "lwx_features", (lwx_features() & LWX_FEATURE_DEFLATE) != 0, 1);
+  expect("the library", "lwx_now_us", before > 0 && lwx_now_us() >= before, 1);
+  expect("the library", "lwx_last_error", lwx_last_error() != NULL, 1);
+  for (code = -20; code <= 2; code++)
+    expect("any code", "lwx_strerror", lwx_strerror(code) != NULL && lwx_strerror(code)[0] != 0, 1);
 }
 
 static void test_states(lwx_service *service) {
@@ -220,6 +260,8 @@ static void *on_thread(void *service) {
   for (at = 0; at < ROWS; at++)
     expect("another thread", rows[at].name, rows[at].call(service, 1), LWX_E_THREAD);
   expect("another thread", "lwx_service_timeout_ms", lwx_service_timeout_ms(service), 0);
+  expect("another thread", "lwx_service_leave_thread", lwx_service_leave_thread(service), LWX_E_THREAD);
+  expect("another thread", "lwx_service_enter_thread", lwx_service_enter_thread(service), LWX_E_THREAD);
   return NULL;
 }
 
@@ -251,28 +293,59 @@ static void test_fork(lwx_service *service) {
   }
 }
 
-enum { CALLED, FREED } in_callback;
+enum { CALLED, FREED, LATER } in_callback;
 static int was_called;
+/* The stream of the last request, and of one that has ended. */
+static lwx_key last_key, ended_key;
+
+/* What a function answers in a callback that is about `key`. */
+static void call_inside(lwx_service *service, const struct row *row, lwx_key key) {
+  if (row->traits & DRIVES)
+    expect("inside a callback", row->name, row->call(service, key), LWX_E_RECURSIVE);
+  else if (row->traits & LENT)
+    expect("about another stream", row->name, row->call(service, key + 1), LWX_E_STATE);
+  else if (row->traits & KEYED)
+    expect("a key of nothing in a callback", row->name, row->call(service, 77), LWX_E_STALE);
+  else if (row->traits & (DESCRIBES | NO_TLS))
+    expect("inside a callback", row->name, row->call(service, key), LWX_E_STATE);
+  else if (row->traits & NO_LOOP)
+    expect("inside a callback", row->name, row->call(service, key), LWX_E_NULL);
+  else
+    expect("inside a callback", row->name, row->call(service, key), 0);
+  lwx_poster_free(made);
+  made = NULL;
+}
 
 static void on_request(lwx_service *service, lwx_key key, uint32_t flags, void *user) {
   size_t at;
   (void)flags;
   (void)user;
   was_called = 1;
-  if (in_callback == FREED)
+  last_key = key;
+  if (in_callback == FREED) {
     lwx_service_free(service);
-  for (at = 0; at < ROWS; at++) {
-    if (in_callback == FREED)
+    for (at = 0; at < ROWS; at++)
       expect("after it was freed", rows[at].name, rows[at].call(service, key), LWX_E_GONE);
-    else if (rows[at].traits & DRIVES)
-      expect("inside a callback", rows[at].name, rows[at].call(service, key), LWX_E_RECURSIVE);
-    else if (rows[at].traits & LENT)
-      expect("about another stream", rows[at].name, rows[at].call(service, key + 1), LWX_E_STATE);
-    else if (rows[at].traits & KEYED)
-      expect("a key of nothing in a callback", rows[at].name, rows[at].call(service, 77), LWX_E_STALE);
+    expect("after it was freed", "lwx_service_leave_thread", lwx_service_leave_thread(service), LWX_E_GONE);
+    expect("after it was freed", "lwx_service_enter_thread", lwx_service_enter_thread(service), LWX_E_THREAD);
+    expect("after it was freed", "lwx_service_timeout_ms", lwx_service_timeout_ms(service), 0);
+    return;
   }
-  if (in_callback == CALLED)
-    expect("inside a callback", "lwx_respond", lwx_respond(service, key, 204, NULL, 0, NULL, 0, LWX_END), 0);
+  for (at = 0; at < ROWS && ended_key != 0; at++)
+    if (rows[at].traits & KEYED)
+      expect("a stream that has ended, in a callback of the next one", rows[at].name, rows[at].call(service, ended_key), LWX_E_STALE);
+  if (in_callback == CALLED) {
+    for (at = 0; at < ROWS; at++)
+      if (!(rows[at].traits & ENDS))
+        call_inside(service, &rows[at], key);
+    expect("inside a callback", "lwx_service_leave_thread", lwx_service_leave_thread(service), LWX_E_RECURSIVE);
+    expect("inside a callback", "lwx_service_enter_thread", lwx_service_enter_thread(service), LWX_E_THREAD);
+    expect("inside a callback", "lwx_service_timeout_ms", lwx_service_timeout_ms(service), 0);
+  }
+  expect("inside a callback", "lwx_respond", lwx_respond(service, key, 204, NULL, 0, NULL, 0, LWX_END), 0);
+  for (at = 0; at < ROWS && in_callback == CALLED; at++)
+    if (rows[at].traits & ENDS)
+      call_inside(service, &rows[at], key);
 }
 
 static void test_callbacks(int how) {
@@ -295,6 +368,59 @@ static void test_callbacks(int how) {
   if (how == CALLED)
     lwx_service_free(service);
   close(fd);
+}
+
+/* Dispatches until a key finds nothing any more. */
+static void run_until_gone(lwx_service *service, lwx_key key) {
+  struct pollfd wait;
+  int turns;
+  wait.fd = lwx_service_fd(service);
+  wait.events = POLLIN;
+  for (turns = 0; turns < 1000 && lwx_get_user(service, key, &pointer) != LWX_E_STALE; turns++) {
+    lwx_service_dispatch(service);
+    poll(&wait, 1, 5);
+  }
+}
+
+/* Keys of what was there and has ended. A place that is used again has another key, and the old one never finds what is there now. */
+static void test_ended(void) {
+  int port, fd;
+  size_t at;
+  lwx_service *service = started(&port);
+  lwx_key first, timer, udp;
+  in_callback = LATER;
+  was_called = 0;
+  ended_key = last_key = 0;
+  fd = ask(port);
+  while (!was_called)
+    lwx_service_dispatch(service);
+  first = last_key;
+  run_until_gone(service, first);
+  for (at = 0; at < ROWS; at++)
+    if (rows[at].traits & KEYED)
+      expect("a stream that has ended", rows[at].name, rows[at].call(service, first), LWX_E_STALE);
+  close(fd);
+
+  ended_key = first;
+  was_called = 0;
+  fd = ask(port);
+  while (!was_called)
+    lwx_service_dispatch(service);
+  expect("the place of a stream that has ended", "is used again", (uint32_t)last_key == (uint32_t)first && last_key != first, 1);
+  run_until_gone(service, last_key);
+  close(fd);
+  ended_key = 0;
+
+  expect("a timer", "lwx_timer_set", lwx_timer_set(service, 1, on_timer, NULL, NULL, &timer), 0);
+  run_until_gone(service, timer);
+  expect("a timer that has been called", "lwx_timer_cancel", lwx_timer_cancel(service, timer), LWX_E_STALE);
+  expect("a socket", "lwx_udp_bind", lwx_udp_bind(service, "127.0.0.1:0", &udp_handler, &udp, NULL, 0), 0);
+  expect("a socket", "lwx_abort", lwx_abort(service, udp), 0);
+  run_until_gone(service, udp);
+  for (at = 0; at < ROWS; at++)
+    if (rows[at].traits & KEYED)
+      expect("a socket that is closed", rows[at].name, rows[at].call(service, udp), LWX_E_STALE);
+  lwx_service_free(service);
 }
 
 #define POSTS 200
@@ -378,6 +504,9 @@ int main(int argc, char **argv) {
   LWX_INIT(&stats);
   entry.fd = 0;
   entry.events = POLLIN;
+  if (socketpair(AF_UNIX, SOCK_STREAM, 0, spare) != 0)
+    return 2;
+  test_library();
   test_null();
   service = started(&port);
   test_states(service);
@@ -387,7 +516,14 @@ int main(int argc, char **argv) {
   lwx_service_free(service);
   test_callbacks(CALLED);
   test_callbacks(FREED);
+  test_ended();
   test_posters();
+  for (at = 0; at < ROWS; at++)
+    if (!row_seen[at])
+      failures++, fprintf(stderr, "nothing is expected of %s\n", rows[at].name);
+  for (at = 0; at < OTHERS; at++)
+    if (!other_seen[at])
+      failures++, fprintf(stderr, "nothing is expected of %s\n", others[at]);
   printf("%d answers, %d wrong\n", checked, failures);
   return failures ? 1 : 0;
 }

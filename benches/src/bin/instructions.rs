@@ -59,11 +59,14 @@ enum Subject {
     Echo { size: usize, depth: usize },
     /// HTTP/1.1 requests, so many in flight on each connection.
     Hello { depth: usize },
+    /// WebSocket messages of 128 bytes, so many in flight on each connection, of a program beside this one: the same echo on one descriptor
+    /// through the C interface and in Rust.
+    Embedded { program: &'static str, depth: usize },
 }
 
 /// The targets were set beside peers whose parsers were handed 64 KiB at a time, so they belong to `batch`.
 #[rustfmt::skip]
-const OPERATIONS: [Operation; 23] = [
+const OPERATIONS: [Operation; 27] = [
     Operation { name: "engine-echo-16", target: None, subject: Subject::Engine(&["echo", "16"]) },
     Operation { name: "engine-echo-128", target: None, subject: Subject::Engine(&["echo", "128"]) },
     Operation { name: "engine-echo-1024", target: None, subject: Subject::Engine(&["echo", "1024"]) },
@@ -87,6 +90,10 @@ const OPERATIONS: [Operation; 23] = [
     Operation { name: "server-echo-16384", target: None, subject: Subject::Echo { size: 16_384, depth: 1 } },
     Operation { name: "server-hello", target: Some(3_600.0), subject: Subject::Hello { depth: 1 } },
     Operation { name: "server-hello-depth-16", target: None, subject: Subject::Hello { depth: 16 } },
+    Operation { name: "embedded-rust-128", target: None, subject: Subject::Embedded { program: "echo", depth: 1 } },
+    Operation { name: "embedded-rust-128-depth-16", target: None, subject: Subject::Embedded { program: "echo", depth: 16 } },
+    Operation { name: "embedded-c-128", target: None, subject: Subject::Embedded { program: "echo_c", depth: 1 } },
+    Operation { name: "embedded-c-128-depth-16", target: None, subject: Subject::Embedded { program: "echo_c", depth: 16 } },
 ];
 
 /// Long enough that what happens once is far below the tolerance.
@@ -147,6 +154,11 @@ fn count(cli: &Cli, subject: &Subject) -> Result<f64> {
             let traffic = Traffic::WebSocket { path: "/echo".into() };
             callgrind::server(&cli.server, &plan(traffic, size, depth), SERVER)
         }
+        Subject::Embedded { program, depth } => {
+            let traffic = Traffic::WebSocket { path: "/echo".into() };
+            let command = format!("{} {{port}}", beside(program)?.display());
+            callgrind::server(&command, &plan(traffic, 128, depth), SERVER)
+        }
         Subject::Hello { depth } => {
             let traffic = Traffic::Http { path: "/hello".into(), content: "Hello, world!".into() };
             callgrind::server(&cli.server, &plan(traffic, 1, depth), SERVER)
@@ -154,11 +166,15 @@ fn count(cli: &Cli, subject: &Subject) -> Result<f64> {
     }
 }
 
-/// A program that cargo has put beside this one.
+/// A program that cargo, or `scripts/build-echo-c`, has put beside this one.
 fn beside(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let program = own.parent().unwrap_or(Path::new(".")).join(name);
-    if program.exists() { Ok(program) } else { Err(format!("{} is not built", program.display()).into()) }
+    if program.exists() {
+        Ok(program)
+    } else {
+        Err(format!("{} is not built: benches/README.md says how", program.display()).into())
+    }
 }
 
 fn table(counts: &Counts, accepted: &Counts) -> String {

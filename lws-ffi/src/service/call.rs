@@ -86,4 +86,14 @@ impl CallSlot {
         let _restore = Restore(&self.0, SlotState::Lent(lent));
         Some(lent.with(call))
     }
+
+    /// As [`with`](Self::with), for a call that cannot come back here. Where debug assertions are on, that is checked.
+    #[inline]
+    pub(crate) fn with_last<R>(&self, call: impl for<'c, 'a> FnOnce(&mut Call<'c, 'a>) -> R) -> Option<R> {
+        if cfg!(debug_assertions) {
+            return self.with(call);
+        }
+        let SlotState::Lent(lent) = self.0.get() else { return None };
+        Some(lent.with(call))
+    }
 }

@@ -12,6 +12,7 @@ use lws_server::http::{self, Exchange, Head, Permit, Request, Response, Status};
 use lws_server::{
     Cause, Context, Control, Endpoint, RawPermit, RawStream, WebSocket, WebSocketPermit, raw, ws,
 };
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::c_char;
 use std::rc::Rc;
@@ -241,16 +242,29 @@ pub(crate) struct StreamHandler {
     callbacks: Rc<Callbacks>,
     /// Zero until it begins.
     key: Key,
+    known_user: Cell<KnownUser>,
+}
+
+/// What the callbacks of a stream are called with, as of a number of changes: see [`Service::users_changed`].
+#[derive(Clone, Copy)]
+struct KnownUser {
+    user: User,
+    as_of: u64,
+}
+
+impl KnownUser {
+    /// Nothing is known: no service counts so far.
+    const NONE: Self = Self { user: User::NULL, as_of: u64::MAX };
 }
 
 impl StreamHandler {
     pub(crate) fn new(service: Rc<Service>, callbacks: Rc<Callbacks>) -> Self {
-        Self { service, callbacks, key: 0 }
+        Self::with_key(service, callbacks, 0)
     }
 
     /// One that has a key already.
     pub(crate) fn with_key(service: Rc<Service>, callbacks: Rc<Callbacks>, key: Key) -> Self {
-        Self { service, callbacks, key }
+        Self { service, callbacks, key, known_user: Cell::new(KnownUser::NONE) }
     }
 
     /// Notes what it is called, in place of what is known so far.
@@ -259,16 +273,26 @@ impl StreamHandler {
         let mut table = self.service.table.borrow_mut();
         if self.key == 0 {
             self.key = table.insert(Entry::new(named));
+            self.known_user.set(KnownUser::NONE);
         } else if let Ok(entry) = table.get(self.key) {
             entry.named = named;
         }
     }
 
     /// What its callbacks are called with: a pointer of its own, or that of its route.
+    #[inline]
     fn user(&self) -> User {
+        let known = self.known_user.get();
+        if known.as_of == self.service.users_changed.get() { known.user } else { self.look_up_user() }
+    }
+
+    #[inline(never)]
+    fn look_up_user(&self) -> User {
         let mut table = self.service.table.borrow_mut();
         let own = table.get(self.key).ok().and_then(|entry| entry.user.as_ref());
-        own.map_or(self.callbacks.user.get(), UserData::get)
+        let user = own.map_or(self.callbacks.user.get(), UserData::get);
+        self.known_user.set(KnownUser { user, as_of: self.service.users_changed.get() });
+        user
     }
 
     fn call<R>(
@@ -374,6 +398,7 @@ impl StreamHandler {
     /// Its key finds nothing from now on.
     fn forget(&mut self) {
         let key = std::mem::take(&mut self.key);
+        self.known_user.set(KnownUser::NONE);
         let entry = self.service.table.borrow_mut().remove(key);
         drop(entry);
     }

@@ -50,8 +50,7 @@ pub struct Service {
     /// Tells the thread that it belongs to from others; zero while it belongs to none. Released by the thread that leaves it and acquired by
     /// the one that enters it, so that the second sees all that the first has done.
     thread: AtomicUsize,
-    poisoned: Cell<bool>,
-    freed: Cell<bool>,
+    health: Cell<Health>,
     /// Tells the process that it was started in from its children; `None` before the start, and while tests bring what is served.
     process: Cell<Option<Process>>,
     /// What is to be served, until the start.
@@ -60,8 +59,21 @@ pub struct Service {
     host: RefCell<Option<Host>>,
     started: OnceCell<Started>,
     pub(crate) table: RefCell<Table>,
+    /// Counts the pointers that streams were given in place of others. As long as it stays, a handler knows its own without a look into the
+    /// table.
+    pub(crate) users_changed: Cell<u64>,
     pub(crate) calls: CallSlot,
     pub(crate) trusted: RefCell<Trusted>,
+}
+
+/// Whether a service can be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    Well,
+    /// A call has panicked: what it left behind is not to be trusted.
+    Panicked,
+    /// C has freed it; a callback is still at work, or a call.
+    Freed,
 }
 
 /// What is known from the start on.
@@ -90,13 +102,13 @@ impl Service {
         let service = Rc::new(Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             thread: AtomicUsize::new(this_thread()),
-            poisoned: Cell::new(false),
-            freed: Cell::new(false),
+            health: Cell::new(Health::Well),
             process: Cell::new(None),
             plan: RefCell::new(plan),
             host: RefCell::new(None),
             started: OnceCell::new(),
             table: RefCell::default(),
+            users_changed: Cell::new(0),
             calls: CallSlot::default(),
             trusted: RefCell::default(),
         });
@@ -129,11 +141,18 @@ impl Service {
     /// The service of this thread with a number, if it is still there.
     pub(crate) fn find(number: u64) -> Option<Rc<Self>> {
         let service = SERVICES.with_borrow(|services| services.get(&number)?.upgrade())?;
-        (!service.freed.get()).then_some(service)
+        (!service.is_freed()).then_some(service)
     }
 
     pub(crate) fn is_freed(&self) -> bool {
-        self.freed.get()
+        self.health.get() == Health::Freed
+    }
+
+    /// Notes a panic. A service that was freed meanwhile stays that.
+    pub(crate) fn poison(&self) {
+        if self.health.get() == Health::Well {
+            self.health.set(Health::Panicked);
+        }
     }
 
     /// Whether this process is a child, by fork(2), of the one that has started it.
@@ -148,10 +167,19 @@ impl Service {
         if self.is_forked() {
             return Err(Error::Forked);
         }
-        if self.freed.get() {
-            return Err(Error::Gone);
+        match self.health.get() {
+            Health::Well => Ok(()),
+            Health::Panicked => Err(Error::Panic),
+            Health::Freed => Err(Error::Gone),
         }
-        if self.poisoned.get() { Err(Error::Panic) } else { Ok(()) }
+    }
+
+    /// Whether [`check`](Self::check) has nothing against a call on a service that was started, which is all that its callbacks need to know.
+    #[inline]
+    fn is_well(&self) -> bool {
+        self.is_of_this_thread()
+            && Process::is_current(self.process.get())
+            && self.health.get() == Health::Well
     }
 
     fn started(&self) -> Result<&Started, Error> {
@@ -204,7 +232,7 @@ impl Service {
 
     /// Ends the server of a service that was freed, unless it is at work.
     fn bury(&self) {
-        if !self.freed.get() {
+        if !self.is_freed() {
             return;
         }
         let host = self.host.try_borrow_mut().ok().and_then(|mut host| host.take());
@@ -259,30 +287,14 @@ pub(crate) fn enter<A: Answer>(
         return error as i32;
     }
     let Some(service) = service.counted() else { return Error::Null as i32 };
-    guard_with(|| call(&service), || service.poisoned.set(true))
+    guard_with(|| call(&service), || service.poison())
 }
 
-/// Does something with what the callback at work was lent. `None` outside of callbacks, and where `call` answers that. Unlike [`enter`] it
-/// counts nothing: whatever calls C holds a count of the service. So `call` must not call C.
+/// The service of a callback at work, if nothing is against a call on it. Unlike [`enter`] it counts nothing: whatever calls C holds a count of
+/// the service. So what is done with it must not call C.
 #[inline]
-pub(crate) fn enter_callback<A: Answer>(
-    service: Ref<'_, Service>,
-    call: impl for<'c, 'a> FnOnce(&mut Call<'c, 'a>) -> Option<Result<A, Error>>,
-) -> Option<i32> {
-    let service = service.get().ok()?;
-    service.check().ok()?;
-    let mut passed = false;
-    let code = guard_with(
-        || match service.calls.with(call).flatten() {
-            Some(result) => result.map(Answer::answer),
-            None => {
-                passed = true;
-                Ok(0)
-            }
-        },
-        || service.poisoned.set(true),
-    );
-    (!passed).then_some(code)
+pub(crate) fn in_callback<'a>(service: Ref<'a, Service>) -> Option<&'a Service> {
+    service.get().ok().filter(|service| service.is_well())
 }
 
 // The interface, in the order of the header.
@@ -307,7 +319,7 @@ pub extern "C" fn lwx_service_free(service: Counted<Service>) {
             std::mem::forget(service);
             return;
         }
-        service.freed.set(true);
+        service.health.set(Health::Freed);
         // In a child the end is the parent's to ask for, whom the request would wake.
         if let Ok(handle) = service.handle()
             && !service.is_forked()

@@ -2,15 +2,17 @@
 
 use crate::engine::write_message;
 use crate::error::Error;
+use crate::guard::guard_with;
 use crate::service::call::{Call, Lent};
 use crate::service::table::{DropUser, Named, Pending, UserData};
-use crate::service::{Service, client, enter, enter_callback};
+use crate::service::{Service, client, enter, in_callback};
 use crate::sys::{In, Out, Ref, User};
 use crate::types::{
     END, InField, Key, Str, field_lines, known_flags, message_kind, sent_close, status, version_number,
 };
 use lws_proto::{Payload, Time};
 use lws_server::Peer;
+use lws_server::WebSocket;
 use lws_server::http::Exchange;
 use lws_server::ws::{Broadcast, CloseCode};
 use lws_server::{PublishError, SubscribeError};
@@ -336,19 +338,42 @@ pub extern "C" fn lwx_write(
     size: usize,
     flags: u32,
 ) -> i32 {
-    // A message in the callback of its own WebSocket, which is where almost all is written: a short way.
-    let short = enter_callback(service, |call| match call.lent(key) {
-        Some(Lent::WebSocket(websocket)) => {
-            Some(write_message(websocket.reborrow(), bytes.slice(size).ok()?, flags))
-        }
-        _ => None,
+    // A message in the callback of its own WebSocket, which is where almost all is written: a short way. Both ways are the last call of this
+    // function and take what it takes, so that it needs no frame of its own.
+    let short = in_callback(service).and_then(|it| {
+        let written = it.calls.with_last(|call| match call.lent(key) {
+            Some(Lent::WebSocket(websocket)) => Some(write_lent(service, websocket, bytes, size, flags)),
+            _ => None,
+        });
+        written.flatten()
     });
     short.unwrap_or_else(|| write_elsewhere(service, key, bytes, size, flags))
 }
 
+/// What [`lwx_write`] does for the WebSocket of the callback at work.
+#[inline(never)]
+extern "C" fn write_lent(
+    service: Ref<'_, Service>,
+    websocket: &mut WebSocket<'_>,
+    bytes: In<'_, u8>,
+    size: usize,
+    flags: u32,
+) -> i32 {
+    guard_with(
+        || write_message(websocket.reborrow(), bytes.slice(size)?, flags),
+        || service.get().iter().for_each(|service| service.poison()),
+    )
+}
+
 /// What [`lwx_write`] does for exchanges, raw streams and WebSockets to other servers, and where nothing can be written.
 #[inline(never)]
-fn write_elsewhere(service: Ref<'_, Service>, key: Key, bytes: In<'_, u8>, size: usize, flags: u32) -> i32 {
+extern "C" fn write_elsewhere(
+    service: Ref<'_, Service>,
+    key: Key,
+    bytes: In<'_, u8>,
+    size: usize,
+    flags: u32,
+) -> i32 {
     enter(service, |service| {
         let bytes = bytes.slice(size)?;
         // What is lent first: an exchange or raw stream is written to in its own callbacks.
@@ -502,7 +527,9 @@ pub extern "C" fn lwx_set_user(
     enter(service, |service| {
         let before = {
             let mut table = service.table.borrow_mut();
-            table.get(key)?.user.replace(user)
+            let before = table.get(key)?.user.replace(user);
+            service.users_changed.set(service.users_changed.get() + 1);
+            before
         };
         // Not before the table is free: a destructor may call.
         drop(before);

@@ -149,7 +149,9 @@ impl fmt::Debug for ServerService {
     }
 }
 
+// Every one of them inline: a crate that hosts a server has the driver compiled once, where it is hosted, and not for some calls here as well.
 impl external::Service for ServerService {
+    #[inline]
     fn attach(&mut self, trigger: Trigger) {
         self.driver.attach(trigger);
     }
@@ -164,14 +166,17 @@ impl external::Service for ServerService {
         self.driver.handle_ready(now, token, ready);
     }
 
+    #[inline]
     fn descriptor(&self, token: Token) -> Option<BorrowedFd<'_>> {
         self.driver.descriptor(token)
     }
 
+    #[inline]
     fn removed(&mut self, token: Token) {
         self.driver.removed(token);
     }
 
+    #[inline]
     fn refused(&mut self, token: Token, error: io::Error) {
         self.driver.refused(token, error);
     }
@@ -181,18 +186,22 @@ impl external::Service for ServerService {
         self.driver.settle(now)
     }
 
+    #[inline]
     fn limit_turn(&mut self, time: Option<Duration>) {
         self.driver.limit_turn(time);
     }
 
+    #[inline]
     fn is_forked(&self) -> bool {
         self.driver.is_forked()
     }
 
+    #[inline]
     fn is_done(&self) -> bool {
         self.driver.is_done()
     }
 
+    #[inline]
     fn keeps_alive(&self, token: Token) -> bool {
         self.driver.keeps_alive(token)
     }
