@@ -82,9 +82,11 @@ pub enum Event {
         /// The newest position. `None` if the broker has no history.
         newest: Option<Position>,
         /// Offsets and payloads, in their order: no more than half of
-        /// [`Limits::recovery_messages_max`](crate::Limits::recovery_messages_max) before the newest that was known when it was read. None if
-        /// they are larger than [`Limits::recovery_bytes_max`](crate::Limits::recovery_bytes_max).
+        /// [`Limits::recovery_messages_max`](crate::Limits::recovery_messages_max) before the newest that was known when it was read, and
+        /// what has come meanwhile. None if they are larger than [`Limits::recovery_bytes_max`](crate::Limits::recovery_bytes_max).
         entries: Vec<(u64, Bytes)>,
+        /// Behind this offset nothing is missing among the entries.
+        whole_after: u64,
     },
     /// The broker does not accept something. It is not tried again.
     Refused {

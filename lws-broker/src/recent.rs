@@ -71,7 +71,9 @@ pub struct Recent<W, M> {
 struct Ring<W, M> {
     /// That of the last message that was reported.
     newest: Option<Position>,
-    messages: VecDeque<(M, usize)>,
+    messages: VecDeque<Kept<M>>,
+    /// Behind this offset every message is kept.
+    whole_after: u64,
     bytes: usize,
     /// All messages, to be shared; until there is a new one.
     shared: Option<Arc<[M]>>,
@@ -80,10 +82,24 @@ struct Ring<W, M> {
     is_read: bool,
 }
 
+/// A message with its place, and the octets that it takes.
+struct Kept<M> {
+    offset: u64,
+    message: M,
+    bytes: usize,
+}
+
 impl<W, M> Default for Ring<W, M> {
     fn default() -> Self {
-        let messages = VecDeque::new();
-        Self { newest: None, messages, bytes: 0, shared: None, waiting: Vec::new(), is_read: false }
+        Self {
+            newest: None,
+            messages: VecDeque::new(),
+            whole_after: 0,
+            bytes: 0,
+            shared: None,
+            waiting: Vec::new(),
+            is_read: false,
+        }
     }
 }
 
@@ -106,17 +122,19 @@ impl<W, M: Clone> Recent<W, M> {
         Self { topics: HashMap::new(), bytes: 0, waiting: 0, limits }
     }
 
-    /// A message was reported, with this many octets.
+    /// A message was reported, with this many octets. Behind the one before it there is no hole, which would have been
+    /// [reported](Self::gap).
     pub fn message(&mut self, topic: &Topic, message: M, bytes: usize, position: Option<Position>) {
         let Some(position) = position else { return };
         let ring = self.topics.entry(topic.clone()).or_default();
-        let follows =
-            ring.newest.is_none_or(|last| last.epoch == position.epoch && last.offset + 1 == position.offset);
-        if !follows {
+        let follows = |last: Position| last.epoch == position.epoch && last.offset < position.offset;
+        if !ring.newest.is_some_and(follows) {
             self.bytes -= ring.clear();
+            ring.whole_after = position.offset.saturating_sub(1);
         }
         ring.newest = Some(position);
-        self.bytes += ring.push_back(message, bytes + ENTRY_BYTES);
+        let bytes = bytes + ENTRY_BYTES;
+        self.bytes += ring.push_back(Kept { offset: position.offset, message, bytes });
         while ring.messages.len() > self.limits.messages_max || self.bytes > self.limits.bytes_max {
             let Some(released) = ring.pop_front() else { break };
             self.bytes -= released;
@@ -144,30 +162,35 @@ impl<W, M: Clone> Recent<W, M> {
         Asked::Later { read: ring.waiting.len() == 1 }
     }
 
-    /// The history of a topic is here: its newest position, and the messages that end there or before, with their octets. Gives the answers to
-    /// all who have waited for it.
+    /// The history of a topic is here: its newest position, the offset behind which nothing is missing, and the messages up to the newest,
+    /// with their octets. Gives the answers to all who have waited for it.
     pub fn history(
         &mut self,
         topic: &Topic,
         newest: Option<Position>,
+        whole_after: u64,
         entries: Vec<(u64, M, usize)>,
     ) -> Vec<(W, Replay<M>)> {
         let ring = self.topics.entry(topic.clone()).or_default();
-        if newest.is_some() && ring.newest != newest {
-            self.bytes -= ring.clear();
-            ring.newest = newest;
-        }
-        for (offset, message, bytes) in entries.into_iter().rev() {
-            let room = ring.messages.len() < self.limits.messages_max
-                && self.bytes + bytes + ENTRY_BYTES <= self.limits.bytes_max;
-            // Behind it there is no hole.
-            match ring.first() {
-                Some(first) if offset + 1 == first && room => {
-                    self.bytes += ring.push_front(message, bytes + ENTRY_BYTES)
-                }
-                Some(first) if offset >= first => {}
-                _ => break,
+        if let Some(newest) = newest {
+            if ring.newest != Some(newest) {
+                self.bytes -= ring.clear();
+                (ring.newest, ring.whole_after) = (Some(newest), newest.offset);
             }
+            let kept_after = ring.whole_after;
+            let mut reached = whole_after;
+            let older = entries.into_iter().rev().filter(|(offset, ..)| *offset <= kept_after);
+            for (offset, message, bytes) in older.take_while(|(offset, ..)| *offset > whole_after) {
+                let bytes = bytes + ENTRY_BYTES;
+                if ring.messages.len() >= self.limits.messages_max
+                    || self.bytes + bytes > self.limits.bytes_max
+                {
+                    reached = offset;
+                    break;
+                }
+                self.bytes += ring.push_front(Kept { offset, message, bytes });
+            }
+            ring.whole_after = kept_after.min(reached);
         }
         ring.is_read = true;
         let waiting = std::mem::take(&mut ring.waiting);
@@ -195,12 +218,6 @@ impl<W, M: Clone> Recent<W, M> {
 }
 
 impl<W, M: Clone> Ring<W, M> {
-    /// The offset of the first message that is kept, or of the next.
-    fn first(&self) -> Option<u64> {
-        let newest = self.newest?.offset;
-        Some(newest.saturating_add(1).saturating_sub(self.messages.len() as u64))
-    }
-
     /// What comes behind a position. `None` if the history may know more.
     fn replay(&mut self, after: Option<Position>) -> Option<Replay<M>> {
         let newest = self.newest?;
@@ -212,36 +229,39 @@ impl<W, M: Clone> Ring<W, M> {
                 first: 0,
             });
         };
-        let first = self.first()?;
         if after.epoch != newest.epoch || after.offset > newest.offset {
             // Of a stream that was lost.
             return Some(Replay::gap(Some(newest)));
         }
-        let Some(skipped) = (after.offset + 1).checked_sub(first) else {
+        if after.offset < self.whole_after {
             return self.is_read.then(|| Replay::gap(Some(newest)));
-        };
-        let all = || self.messages.iter().map(|(message, _)| message.clone()).collect();
+        }
+        let all = || self.messages.iter().map(|kept| kept.message.clone()).collect();
         let messages = Arc::clone(self.shared.get_or_insert_with(all));
-        let first = usize::try_from(skipped).unwrap_or(usize::MAX);
+        let first = self.messages.partition_point(|kept| kept.offset <= after.offset);
         Some(Replay { newest: Some(newest), is_complete: true, messages, first })
     }
 
-    fn push_back(&mut self, message: M, bytes: usize) -> usize {
+    fn push_back(&mut self, kept: Kept<M>) -> usize {
+        let bytes = kept.bytes;
         self.shared = None;
-        self.messages.push_back((message, bytes));
+        self.messages.push_back(kept);
         self.bytes += bytes;
         bytes
     }
 
-    fn push_front(&mut self, message: M, bytes: usize) -> usize {
+    fn push_front(&mut self, kept: Kept<M>) -> usize {
+        let bytes = kept.bytes;
+        debug_assert!(self.messages.front().is_none_or(|first| kept.offset < first.offset));
         self.shared = None;
-        self.messages.push_front((message, bytes));
+        self.messages.push_front(kept);
         self.bytes += bytes;
         bytes
     }
 
     fn pop_front(&mut self) -> Option<usize> {
-        let (_, bytes) = self.messages.pop_front()?;
+        let Kept { offset, bytes, .. } = self.messages.pop_front()?;
+        self.whole_after = offset;
         self.shared = None;
         self.bytes -= bytes;
         Some(bytes)
@@ -311,7 +331,7 @@ mod tests {
         ] {
             assert_eq!(ask(&mut recent, after), expected, "{after:?}");
         }
-        let answers = recent.history(&topic(), position(1, 12), entries(5..=12));
+        let answers = recent.history(&topic(), position(1, 12), 4, entries(5..=12));
         let answers: Vec<_> = answers.iter().map(|(who, replay)| (*who, short(replay))).collect();
         // No more is kept than that.
         assert_eq!(answers, [(7, "!".to_owned()), (7, "!".to_owned())]);
@@ -327,7 +347,7 @@ mod tests {
         assert_eq!(ask(&mut recent, position(1, 7)), "8 9");
         assert!(recent.is_awaited(&topic()));
         // With a hole in it, what is before that is not passed on.
-        let answers = recent.history(&topic(), position(1, 9), entries([1, 2, 4, 5, 6, 7, 8, 9]));
+        let answers = recent.history(&topic(), position(1, 9), 3, entries([1, 2, 4, 5, 6, 7, 8, 9]));
         let answers: Vec<_> = answers.iter().map(|(_, replay)| short(replay)).collect();
         assert_eq!(answers, ["4 5 6 7 8 9", "6 7 8 9"]);
         assert_eq!(
@@ -337,7 +357,7 @@ mod tests {
         // A gap makes nothing of it, and the history is read again.
         recent.gap(&topic());
         assert_eq!((recent.bytes, ask(&mut recent, position(1, 8))), (0, "later true".into()));
-        let answers = recent.history(&topic(), None, Vec::new());
+        let answers = recent.history(&topic(), None, 0, Vec::new());
         assert_eq!(short(&answers[0].1), "!");
         // A stream that begins anew.
         receive(&mut recent, 10..=11);
@@ -345,6 +365,30 @@ mod tests {
         assert_eq!(
             (ask(&mut recent, position(1, 11)), ask(&mut recent, position(2, 0))),
             ("!".into(), "1".into())
+        );
+    }
+
+    #[test]
+    fn offsets_may_have_holes() {
+        let mut recent = recent(4);
+        for offset in [20, 25, 31] {
+            recent.message(&topic(), offset, 0, position(1, offset));
+        }
+        for (after, expected) in
+            [(31, ""), (27, "31"), (25, "31"), (20, "25 31"), (19, "20 25 31"), (18, "later true")]
+        {
+            assert_eq!(ask(&mut recent, position(1, after)), expected, "{after}");
+        }
+        // What is behind 5 is whole, but only one more is kept.
+        let answers = recent.history(&topic(), position(1, 31), 5, entries([7, 9, 20, 25, 31]));
+        assert_eq!(short(&answers[0].1), "20 25 31");
+        for (after, expected) in [(9, "20 25 31"), (8, "9 20 25 31"), (7, "9 20 25 31"), (6, "!")] {
+            assert_eq!(ask(&mut recent, position(1, after)), expected, "{after}");
+        }
+        recent.message(&topic(), 40, 0, position(1, 40));
+        assert_eq!(
+            (ask(&mut recent, position(1, 9)), ask(&mut recent, position(1, 8))),
+            ("20 25 31 40".into(), "!".into())
         );
     }
 
@@ -377,7 +421,7 @@ mod tests {
             }
         }
         assert_eq!(reads, 1);
-        let answers = recent.history(&topic(), position(1, 256), entries(1..=256));
+        let answers = recent.history(&topic(), position(1, 256), 0, entries(1..=256));
         assert_eq!(answers.len(), 10_000);
         for (who, replay) in &answers {
             let after = u64::from(*who) % 200;

@@ -144,7 +144,9 @@ impl Histories {
         let fetch = self.fetches.remove(&number)?;
         self.bytes -= fetch.bytes;
         let newest = newest(&fetch);
-        let whole_after = fetch.after.filter(|after| self.is_whole(&fetch, *after));
+        // The server drops the oldest messages first, so that nothing is missing behind the oldest that is there.
+        let oldest = fetch.entries.first().filter(|_| newest.is_some()).map(|(offset, _)| offset - 1);
+        let whole_after = fetch.after.filter(|after| self.is_whole(&fetch, *after)).or(oldest);
         let Fetch { topic, mut entries, .. } = fetch;
         if newest.is_none() {
             entries.clear();
@@ -218,9 +220,9 @@ mod tests {
             (Some((7, 20)), &[25, 30], history(Some(30), &[25, 30], Some(20))),
             (Some((7, 10)), &[], history(Some(50), &[], Some(10))),
             // As many as are kept: others may have been before them.
-            (Some((7, 20)), &[25, 30, 35], history(Some(35), &[25, 30, 35], None)),
+            (Some((7, 20)), &[25, 30, 35], history(Some(35), &[25, 30, 35], Some(24))),
             // The stream does not reach back.
-            (Some((7, 9)), &[25], history(Some(25), &[25], None)),
+            (Some((7, 9)), &[25], history(Some(25), &[25], Some(24))),
             (Some((7, 9)), &[], history(Some(50), &[], None)),
             // The end of the stream was lost.
             (Some((7, 51)), &[], history(Some(50), &[], None)),

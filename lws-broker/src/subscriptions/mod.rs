@@ -235,7 +235,7 @@ impl Subscriptions {
         upstream.position = None;
         upstream.begin(topic, out);
         if upstream.reads != HistoryRead::Unwanted {
-            upstream.report_history(topic, None, Vec::new(), out);
+            upstream.report_history(topic, None, (Vec::new(), 0), out);
         }
     }
 
@@ -437,8 +437,16 @@ impl Subscriptions {
                 upstream.deliver(topic, payload.clone(), Some(place), out);
             }
         }
-        let newest_held = recovery.newest();
+        let (newest_held, has_lost) = (recovery.newest(), recovery.has_overflowed());
+        let reads_behind = recovery.reads_behind;
+        let mut entries = history.entries;
         for (place, payload) in *recovery {
+            if let Some(Place { position, .. }) = place
+                && upstream.reads == HistoryRead::Asked
+                && history.newest.is_some_and(|it| it.epoch == position.epoch && it.offset < position.offset)
+            {
+                entries.push((position.offset, payload.clone()));
+            }
             upstream.deliver(topic, payload, place, out);
         }
         upstream.advance(history.newest);
@@ -448,13 +456,19 @@ impl Subscriptions {
             HistoryRead::Asked => {
                 // Behind all messages that it may contain, so that what follows is behind it.
                 let newest = upstream.position;
-                let is_of_it = newest.map(|it| it.epoch) == history.newest.map(|it| it.epoch);
-                let entries = if is_of_it { history.entries } else { Vec::new() };
-                upstream.report_history(&history.topic, newest, entries, out);
+                let is_of_it = newest.map(|it| it.epoch) == history.newest.map(|it| it.epoch) && !has_lost;
+                let newest_offset = newest.map_or(0, |newest| newest.offset);
+                let whole = if is_of_it {
+                    let whole_after = recovery::whole_after(&entries, newest_offset, history.whole_after);
+                    (entries, whole_after.max(reads_behind))
+                } else {
+                    (Vec::new(), newest_offset)
+                };
+                upstream.report_history(&history.topic, newest, whole, out);
             }
             HistoryRead::Wanted if upstream.position.is_some() => self.fetch(&history.topic, out),
             // The broker could not find out what is the newest.
-            HistoryRead::Wanted => upstream.report_history(&history.topic, None, Vec::new(), out),
+            HistoryRead::Wanted => upstream.report_history(&history.topic, None, (Vec::new(), 0), out),
         }
     }
 }
@@ -471,21 +485,25 @@ impl Upstream {
         if self.reads == HistoryRead::Unwanted {
             return Some(position);
         }
-        self.reads = HistoryRead::Asked;
         let back = u64::try_from(limits.recovery_messages_max / 2).unwrap_or(u64::MAX);
-        Some(Position { offset: position.offset.saturating_sub(back), ..position })
+        let behind = position.offset.saturating_sub(back);
+        self.reads = HistoryRead::Asked;
+        if let Phase::Recovering(recovery) = &mut self.phase {
+            recovery.reads_behind = behind;
+        }
+        Some(Position { offset: behind, ..position })
     }
 
     fn report_history(
         &mut self,
         topic: &Topic,
         newest: Option<Position>,
-        entries: Vec<(u64, Bytes)>,
+        (entries, whole_after): (Vec<(u64, Bytes)>, u64),
         out: &mut Outbox,
     ) {
         self.reads = HistoryRead::Unwanted;
         if self.is_wanted() {
-            out.events.push_back(Event::History { topic: topic.clone(), newest, entries });
+            out.events.push_back(Event::History { topic: topic.clone(), newest, entries, whole_after });
         }
     }
 

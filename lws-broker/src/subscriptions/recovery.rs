@@ -17,6 +17,8 @@ pub(super) struct Recovery {
     newest: Option<Position>,
     /// The subscription works already: what is fetched fills a hole, or shows that there is none.
     continues: bool,
+    /// Of a history that is read for the application: the offset behind which it is asked for.
+    pub(super) reads_behind: u64,
 }
 
 impl Recovery {
@@ -82,6 +84,21 @@ impl IntoIterator for Recovery {
     fn into_iter(self) -> Self::IntoIter {
         self.held.into_iter()
     }
+}
+
+/// The offset behind which nothing is missing among the messages of a history, up to the newest: what the broker says, or what offsets
+/// without a hole show.
+pub(super) fn whole_after(entries: &[(u64, Bytes)], newest: u64, said: Option<u64>) -> u64 {
+    said.unwrap_or_else(|| {
+        let mut at = newest;
+        for (offset, _) in entries.iter().rev() {
+            if *offset != at || at == 0 {
+                break;
+            }
+            at -= 1;
+        }
+        at
+    })
 }
 
 /// Whether a history holds every message from a position to the newest one: of the same epoch, and without a hole.

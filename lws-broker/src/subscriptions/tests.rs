@@ -343,7 +343,7 @@ fn history_is_read_once_for_all_who_ask_and_comes_behind_the_messages_that_it_co
     // What comes meanwhile is before it.
     fixture.message("a", Some((1, 21)));
     fixture.history("a", (1, 20), &[16, 17, 18, 19, 20]);
-    assert_eq!(fixture.events(), "M21 H21:5");
+    assert_eq!(fixture.events(), "M21 H21:6");
     fixture.message("a", Some((1, 22)));
     assert_eq!(fixture.events(), "M22");
     // And so is what was lost before.

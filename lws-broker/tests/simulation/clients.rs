@@ -7,12 +7,20 @@ use std::collections::BTreeMap;
 
 /// The clients of a process, one for each topic.
 pub(crate) struct Clients {
-    /// A message is its position.
-    recent: Recent<(), Position>,
+    recent: Recent<(), Numbered>,
+    /// Topics share a stream, so that their offsets have holes.
+    linked: bool,
     clients: BTreeMap<Topic, Client>,
     /// Messages that were missed, and got all the same.
     pub(crate) recovered: u64,
     pub(crate) reads: u64,
+}
+
+/// A message as it is kept: where it is, and which one of its topic, of all that there ever were.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Numbered {
+    pub(crate) position: Position,
+    pub(crate) number: u64,
 }
 
 #[derive(Default)]
@@ -20,6 +28,8 @@ struct Client {
     place: Place,
     /// That of the last message.
     position: Option<Position>,
+    /// Its number, if it was received.
+    number: Option<u64>,
     /// It has learnt that messages may be missing.
     has_gap: bool,
 }
@@ -34,9 +44,9 @@ enum Place {
 }
 
 impl Clients {
-    pub(crate) fn new(messages_max: usize) -> Self {
+    pub(crate) fn new(messages_max: usize, linked: bool) -> Self {
         let limits = RecentLimits { messages_max, ..RecentLimits::default() };
-        Self { recent: Recent::new(limits), clients: BTreeMap::new(), recovered: 0, reads: 0 }
+        Self { recent: Recent::new(limits), linked, clients: BTreeMap::new(), recovered: 0, reads: 0 }
     }
 
     /// The client of a topic leaves, or comes back.
@@ -53,7 +63,7 @@ impl Clients {
                         assert!(read, "nobody else waits");
                         self.reads += 1;
                         if !remote.read_history(now, topic) {
-                            self.history(topic, None, &[]);
+                            self.history(topic, None, 0, &[]);
                         }
                     }
                 }
@@ -61,13 +71,12 @@ impl Clients {
         }
     }
 
-    pub(crate) fn message(&mut self, topic: &Topic, position: Option<Position>) {
-        let Some(position) = position else { return };
-        self.recent.message(topic, position, 8, Some(position));
+    pub(crate) fn message(&mut self, topic: &Topic, message: Numbered) {
+        self.recent.message(topic, message, 8, Some(message.position));
         if let Some(client) = self.clients.get_mut(topic)
             && client.place == Place::There
         {
-            client.receive(topic, position);
+            client.receive(topic, message, self.linked);
         }
     }
 
@@ -78,10 +87,15 @@ impl Clients {
         }
     }
 
-    pub(crate) fn history(&mut self, topic: &Topic, newest: Option<Position>, offsets: &[u64]) {
-        let epoch = newest.map_or(0, |newest| newest.epoch);
-        let entry = |offset: &u64| (*offset, Position { epoch, offset: *offset }, 8);
-        let answers = self.recent.history(topic, newest, offsets.iter().map(entry).collect());
+    pub(crate) fn history(
+        &mut self,
+        topic: &Topic,
+        newest: Option<Position>,
+        whole_after: u64,
+        entries: &[Numbered],
+    ) {
+        let entries = entries.iter().map(|message| (message.position.offset, *message, 8)).collect();
+        let answers = self.recent.history(topic, newest, whole_after, entries);
         answers.iter().for_each(|((), replay)| self.answer(topic, replay));
     }
 
@@ -94,20 +108,20 @@ impl Clients {
         }
     }
 
-    fn answer(&mut self, topic: &Topic, replay: &Replay<Position>) {
+    fn answer(&mut self, topic: &Topic, replay: &Replay<Numbered>) {
         let client = self.clients.get_mut(topic).expect("it has asked");
         assert_eq!(client.place, Place::Waiting, "{topic}");
         client.place = Place::There;
         if !replay.is_complete {
             assert!(replay.messages().is_empty());
-            (client.has_gap, client.position) = (true, replay.newest);
+            (client.has_gap, client.position, client.number) = (true, replay.newest, None);
             return;
         }
         let is_first = client.position.is_none();
-        replay.messages().iter().for_each(|position| client.receive(topic, *position));
+        replay.messages().iter().for_each(|message| client.receive(topic, *message, self.linked));
         self.recovered += replay.messages().len() as u64;
         if is_first {
-            client.position = replay.newest;
+            (client.position, client.number) = (replay.newest, None);
         }
         assert_eq!(client.position, replay.newest, "{topic}: it has everything");
     }
@@ -121,17 +135,20 @@ impl Clients {
 }
 
 impl Client {
-    fn receive(&mut self, topic: &Topic, position: Position) {
+    fn receive(&mut self, topic: &Topic, message: Numbered, linked: bool) {
+        let position = message.position;
         let has_gap = std::mem::take(&mut self.has_gap);
         if let Some(last) = self.position
             && !has_gap
         {
-            let follows = last.epoch == position.epoch && last.offset + 1 == position.offset;
-            assert!(follows, "{topic}: {position:?} after {last:?} without a gap");
+            let is_next = last.offset + 1 == position.offset || linked && last.offset < position.offset;
+            let is_counted = self.number.is_none_or(|number| number + 1 == message.number);
+            let follows = last.epoch == position.epoch && is_next && is_counted;
+            assert!(follows, "{topic}: {message:?} after {last:?}, {:?}, without a gap", self.number);
         } else if let Some(last) = self.position {
             let is_later = last.epoch != position.epoch || last.offset < position.offset;
             assert!(is_later, "{topic}: {position:?} after {last:?}");
         }
-        self.position = Some(position);
+        (self.position, self.number) = (Some(position), Some(message.number));
     }
 }

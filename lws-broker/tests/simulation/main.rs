@@ -54,21 +54,23 @@ fn recovered_from_a_stream_that_topics_share() {
 
 #[test]
 fn clients_that_come_back_get_what_they_have_missed_once_and_in_order() {
-    let (mut recovered, mut reads) = (0, 0);
-    for seed in seeds() {
-        let mut world = World::new(Mode { history: true, echo: true, linked: false }, seed);
-        world.clients_come_back = true;
-        if let Err(wrong) = world.run() {
-            panic!("seed {seed}: {wrong}");
+    for linked in [false, true] {
+        let (mut recovered, mut reads) = (0, 0);
+        for seed in seeds() {
+            let mut world = World::new(Mode { history: true, echo: true, linked }, seed);
+            world.clients_come_back = true;
+            if let Err(wrong) = world.run() {
+                panic!("seed {seed}, {linked}: {wrong}");
+            }
+            recovered += world.recovered();
+            reads += world.reads();
         }
-        recovered += world.recovered();
-        reads += world.reads();
+        // Or nothing is tested.
+        assert!(
+            reads > 20 * seeds().end && recovered > 20 * seeds().end,
+            "{linked}: {recovered} messages and {reads} reads"
+        );
     }
-    // Or nothing is tested.
-    assert!(
-        reads > 20 * seeds().end && recovered > 20 * seeds().end,
-        "{recovered} messages and {reads} reads"
-    );
 }
 
 #[test]

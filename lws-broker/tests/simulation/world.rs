@@ -1,10 +1,10 @@
 //! Everything of one run: time, chance, processes, links.
 
-use crate::clients::Clients;
+use crate::clients::{Clients, Numbered};
 use crate::server::{Pipe, Server};
 use crate::session::SimProtocol;
 use lws_broker::oracle::{Oracle, Wrong};
-use lws_broker::{Broker, Bytes, Event, Limits, Options, Remote, Time, Topic, TransportRequest};
+use lws_broker::{Broker, Bytes, Event, Limits, Options, Position, Remote, Time, Topic, TransportRequest};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -62,6 +62,13 @@ pub(crate) struct World {
     ended: Vec<Oracle>,
 }
 
+/// A message with the number that the broker has given it.
+fn numbered(position: Position, payload: &[u8]) -> Numbered {
+    let text = String::from_utf8_lossy(payload);
+    let number = text.split('#').nth(1).and_then(|number| number.parse().ok()).expect("a number");
+    Numbered { position, number }
+}
+
 const STEP: Duration = Duration::from_millis(10);
 const STORM_STEPS: u64 = 3_000;
 const CALM_STEPS: u64 = 6_000;
@@ -91,7 +98,7 @@ impl World {
             connecting: false,
             stalled_until: Time::ZERO,
             subscribers: BTreeMap::new(),
-            clients: Clients::new(1 + seed as usize % 30),
+            clients: Clients::new(1 + seed as usize % 30, mode.linked),
             published: 0,
         };
         let topics = ["a", "b/1", "b/2", "c"].map(|name| Topic::new(name).expect("a name"));
@@ -301,7 +308,9 @@ impl World {
         let process = &mut self.processes[index];
         match event {
             Event::Message { topic, payload, position } => {
-                process.clients.message(&topic, position);
+                if let Some(position) = position {
+                    process.clients.message(&topic, numbered(position, &payload));
+                }
                 let Some(subscriber) = process.subscribers.get_mut(&topic) else {
                     panic!("process {index} has no subscriber of {topic}");
                 };
@@ -324,9 +333,12 @@ impl World {
                     subscriber.confirmed = true;
                 }
             }
-            Event::History { topic, newest, entries } => {
-                let offsets: Vec<_> = entries.into_iter().map(|(offset, _)| offset).collect();
-                process.clients.history(&topic, newest, &offsets);
+            Event::History { topic, newest, entries, whole_after } => {
+                let epoch = newest.map_or(0, |newest| newest.epoch);
+                let entry =
+                    |(offset, payload): &(u64, Bytes)| numbered(Position { epoch, offset: *offset }, payload);
+                let entries: Vec<_> = entries.iter().map(entry).collect();
+                process.clients.history(&topic, newest, whole_after, &entries);
             }
             Event::Gap { topic } => {
                 process.clients.gap(&topic);

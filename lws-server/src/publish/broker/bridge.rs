@@ -341,8 +341,8 @@ impl Context<'_> {
         };
         let Some(event) = event else { return };
         match event {
-            Event::History { topic, newest, entries } => {
-                return self.topic_read(bridge, &topic, newest, &entries);
+            Event::History { topic, newest, entries, whole_after } => {
+                return self.topic_read(bridge, &topic, newest, (&entries, whole_after));
             }
             Event::Refused { ref topic, receipt: None, .. } => self.topic_refused(bridge, topic),
             _ => {}

@@ -83,19 +83,22 @@ impl TopicRecovery {
         &mut self,
         topic: &Topic,
         newest: Option<Position>,
-        entries: &[(u64, Bytes)],
+        (entries, whole_after): (&[(u64, Bytes)], u64),
     ) -> Answers {
         let epoch = newest.map_or(0, |newest| newest.epoch);
-        // From the newest on, as long as they can be read: before one that cannot be there is a hole.
-        let shown = entries.iter().rev().map_while(|(offset, payload)| {
-            let message = Envelope::decode(payload)?.message;
-            let shown = (self.show)(topic, Position { epoch, offset: *offset }, &message);
-            let bytes = shown.bytes().len();
-            Some((*offset, shown, bytes))
-        });
-        let mut shown: Vec<_> = shown.collect();
+        // From the newest on, as long as they can be read: one that cannot be is a hole.
+        let (mut shown, mut whole_after) = (Vec::new(), whole_after);
+        for (offset, payload) in entries.iter().rev() {
+            let Some(Envelope { message, .. }) = Envelope::decode(payload) else {
+                whole_after = whole_after.max(*offset);
+                break;
+            };
+            let message = (self.show)(topic, Position { epoch, offset: *offset }, &message);
+            let bytes = message.bytes().len();
+            shown.push((*offset, message, bytes));
+        }
         shown.reverse();
-        self.recent.history(topic, newest, shown)
+        self.recent.history(topic, newest, whole_after, shown)
     }
 }
 
@@ -165,7 +168,7 @@ impl Context<'_> {
             Some(Asked::Later { read: false }) => {}
             Some(Asked::Later { read: true }) => {
                 if !bridge.borrow_mut().read_history(now, &topic) {
-                    let answers = bridge.borrow_mut().recovery().map(|it| it.history(&topic, None, &[]));
+                    let answers = bridge.borrow_mut().recovery().map(|it| it.history(&topic, None, (&[], 0)));
                     self.answer_all(&topic, answers.unwrap_or_default());
                 }
                 self.drive_broker();
@@ -226,7 +229,7 @@ impl Context<'_> {
         bridge: &Rc<RefCell<Bridge>>,
         topic: &Topic,
         newest: Option<Position>,
-        entries: &[(u64, Bytes)],
+        entries: (&[(u64, Bytes)], u64),
     ) {
         let recovered =
             bridge.borrow_mut().recovery().map(|recovery| recovery.history(topic, newest, entries));
