@@ -474,9 +474,20 @@ fn a_message_of_a_stream_has_its_place_and_that_of_the_one_before_it() {
     let expected =
         ["> SUB lws-live.a 1\r\nPING\r\n", "Subscribed", &position, "payload: b\"y\", position: None"];
     check_stored(acts(), &expected);
-    // A stream whose offsets begin again is another one.
-    let again = acts().into_iter().chain([Server(&linked), Server(bare)]).collect();
-    check_stored(again, &[&expected[..], &["offsets begin again"]].concat());
+    // An offset that is not higher: a message has overtaken another one, unless the stream is another one now.
+    let asked = "> PUB $JS.API.STREAM.INFO.lws _INBOX.A.0.stream 0\r\n\r\n";
+    let (same, other) = (answer("stream", STREAM), answer("stream", &STREAM.replace(":\"a\"", ":\"b\"")));
+    let gone = answer("stream", MISSING);
+    for (answer, said) in [
+        (&same, &["payload: b\"y\""][..]),
+        (&other, &["Failed(Refused { error: \"offsets begin again\""]),
+        (&gone, &["Failed(Refused { error: \"the stream is gone\""]),
+    ] {
+        // It is asked about once in a second.
+        let again = [Server(&linked), Server(&linked), Server(answer), Server(bare)];
+        let expected = [&expected[..], &[&position, asked, &position], said].concat();
+        check_stored(acts().into_iter().chain(again).collect(), &expected);
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::session::{Features, Session, SessionEvent};
 use crate::transmit::TransmitBuffer;
 use crate::{Cause, Position, Receipt, Topic};
 use bytes::Bytes;
+use jetstream::StreamWatch;
 use lws_proto::Time;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -40,8 +41,8 @@ pub(crate) struct NatsSession {
     inbox: String,
     /// Of the stream, once it is known.
     histories: Option<Histories>,
-    /// The offset of the last message that came.
-    last_stored: u64,
+    /// Whether the stream is still the one that it was.
+    stream_watch: StreamWatch,
     reader: OperationReader,
     phase: SessionPhase,
     /// What the server takes in one message. Zero before `INFO`.
@@ -91,7 +92,7 @@ impl NatsSession {
             subjects,
             inbox: String::new(),
             histories: None,
-            last_stored: 0,
+            stream_watch: StreamWatch::default(),
             phase: SessionPhase::Introduction,
             max_payload: 0,
             echo: false,
@@ -132,7 +133,7 @@ impl NatsSession {
                 self.on_large_answer(subject);
                 Ok(())
             }
-            (_, Operation::Message(delivery)) => self.on_message(&delivery),
+            (_, Operation::Message(delivery)) => self.on_message(now, &delivery),
             (_, Operation::TooLarge { subscription, .. }) => {
                 self.on_too_large(subscription);
                 Ok(())
@@ -187,8 +188,8 @@ impl NatsSession {
         Ok(info)
     }
 
-    fn on_message(&mut self, delivery: &Delivery<'_>) -> Result<(), Cause> {
-        let link = self.link(delivery.headers)?;
+    fn on_message(&mut self, now: Time, delivery: &Delivery<'_>) -> Result<(), Cause> {
+        let link = self.link(now, delivery.headers);
         if self.is_too_large(delivery.payload) {
             self.on_too_large(delivery.subscription);
             return Ok(());

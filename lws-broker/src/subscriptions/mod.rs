@@ -418,6 +418,7 @@ impl Subscriptions {
         self.pending -= 1;
         self.held_bytes -= recovery.bytes();
         let first_time = upstream.position.is_none() && !upstream.missed;
+        let before = upstream.position;
         if !recovery.has_overflowed() && (first_time || recovery::is_complete(upstream.position, &history)) {
             upstream.missed = false;
         } else {
@@ -440,7 +441,25 @@ impl Subscriptions {
         let (newest_held, has_lost) = (recovery.newest(), recovery.has_overflowed());
         let reads_behind = recovery.reads_behind;
         let mut entries = history.entries;
-        for (place, payload) in *recovery {
+        let mut held = recovery.into_iter();
+        while let Some((place, payload)) = held.next() {
+            // Brokers may send messages in another order than they have stored them. Where one that has waited is not the next one, the one
+            // before it is asked for, too, as long as that leads anywhere.
+            let is_behind_hole = |last: Position| {
+                place.is_some_and(|new| {
+                    new.position.epoch == last.epoch && !new.is_known(last) && !new.follows(last)
+                })
+            };
+            if upstream.position.is_some_and(is_behind_hole) && upstream.position != before && !has_lost {
+                if upstream.reads == HistoryRead::Asked {
+                    upstream.reads = HistoryRead::Wanted;
+                }
+                let topic = history.topic.clone();
+                self.recover(&topic, out);
+                self.hold(&topic, payload, place);
+                held.for_each(|(place, payload)| self.hold(&topic, payload, place));
+                return;
+            }
             if let Some(Place { position, .. }) = place
                 && upstream.reads == HistoryRead::Asked
                 && history.newest.is_some_and(|it| it.epoch == position.epoch && it.offset < position.offset)

@@ -89,7 +89,7 @@ pub(crate) struct Seen {
     pub(crate) delivered: u64,
     /// Publications that a process did not accept.
     pub(crate) refused: u64,
-    /// Gaps that subscribers were told of.
+    /// Gaps that were reported to subscribers.
     pub(crate) gaps: u64,
 }
 

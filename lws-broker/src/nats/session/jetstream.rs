@@ -9,6 +9,7 @@ use crate::session::SessionEvent;
 use crate::{Cause, Position, Receipt, Topic};
 use lws_proto::Time;
 use std::fmt::Arguments;
+use std::time::Duration;
 
 /// The number of the subscription to answers. Those of topics begin with 1.
 pub(super) const INBOX: u64 = 0;
@@ -50,6 +51,33 @@ fn violation(violation: WireViolation) -> Cause {
     Cause::Violation(violation.rule())
 }
 
+/// How often the server is asked whether the stream is the same.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Looks for offsets that begin again, as they do in a stream that was made anew. A message may also overtake another one on its way, as
+/// servers store what connections publish at the same time in one order and send it in another, so that it is a reason to ask.
+#[derive(Debug, Default)]
+pub(super) struct StreamWatch {
+    /// The highest offset that came.
+    last: u64,
+    /// An offset that is not higher came, and the server was not asked since.
+    doubts: bool,
+    asked: Option<Time>,
+}
+
+impl StreamWatch {
+    /// A message came. Answers whether the server is to be asked.
+    fn came(&mut self, now: Time, offset: u64) -> bool {
+        self.doubts |= offset <= self.last;
+        self.last = self.last.max(offset);
+        let asks = self.doubts && self.asked.is_none_or(|asked| now - asked >= LOOK_EVERY);
+        if asks {
+            (self.doubts, self.asked) = (false, Some(now));
+        }
+        asks
+    }
+}
+
 impl NatsSession {
     /// Asks for the stream, behind the subscription to answers.
     pub(super) fn open_stream(&mut self) {
@@ -85,19 +113,16 @@ impl NatsSession {
     }
 
     /// The place of a message of a topic, and that of the one before it. `None` if it was published without the stream.
-    pub(super) fn link(&mut self, headers: &[u8]) -> Result<Option<(Position, u64)>, Cause> {
-        let Some(histories) = &mut self.histories else { return Ok(None) };
+    pub(super) fn link(&mut self, now: Time, headers: &[u8]) -> Option<(Position, u64)> {
+        let histories = self.histories.as_mut()?;
         let number = |name: &str| stream::number(headers, name);
-        let (Some(offset), Some(previous)) = (number("Nats-Sequence"), number("Nats-Last-Sequence")) else {
-            return Ok(None);
-        };
-        // Messages come in the order of the stream, whatever their topics.
-        if offset <= self.last_stored {
-            return Err(refused("offsets begin again", REPLACED));
-        }
-        self.last_stored = offset;
+        let (offset, previous) = (number("Nats-Sequence")?, number("Nats-Last-Sequence")?);
         histories.came(offset);
-        Ok(Some((Position { epoch: histories.epoch(), offset }, previous)))
+        let position = Position { epoch: histories.epoch(), offset };
+        if self.stream_watch.came(now, offset) {
+            self.ask_about_stream("INFO", b"");
+        }
+        Some((position, previous))
     }
 
     /// Whether a message is larger than what is received, without the headers of the stream.
@@ -154,6 +179,9 @@ impl NatsSession {
     }
 
     fn on_stream(&mut self, payload: &[u8]) -> Result<(), Cause> {
+        if self.phase == SessionPhase::Ready {
+            return self.on_same_stream(payload);
+        }
         if !matches!(self.phase, SessionPhase::Opening | SessionPhase::Making) {
             return Ok(());
         }
@@ -177,6 +205,18 @@ impl NatsSession {
                 Err(refused(&format!("stream {name} lacks our {lacks}"), OTHER_STREAM))
             }
             StreamAnswer::Refused(error) => Err(refused(&error, NO_JETSTREAM)),
+        }
+    }
+
+    /// Whether the stream is still the same, which was asked as its offsets may have begun again.
+    fn on_same_stream(&self, payload: &[u8]) -> Result<(), Cause> {
+        let known = self.histories.as_ref().map(Histories::epoch);
+        match stream::answer(&self.options.prefix, payload).map_err(violation)? {
+            StreamAnswer::Found(found) if Some(found.epoch) != known => {
+                Err(refused("offsets begin again", REPLACED))
+            }
+            StreamAnswer::Missing => Err(refused("the stream is gone", REPLACED)),
+            StreamAnswer::Found(_) | StreamAnswer::Other(_) | StreamAnswer::Refused(_) => Ok(()),
         }
     }
 
