@@ -91,16 +91,19 @@ fn processes_of_one_folder_share_topics_and_one_that_is_replaced_leaves_no_gap()
 }
 
 #[test]
-fn one_that_is_cut_off_leaves_a_gap() {
+fn one_that_is_stopped_leaves_in_order_or_there_is_a_gap() {
     let folder = Folder::new("cut");
     let (old, stays) = (start(&folder, 2), start(&folder, 1));
     eventually(|| folder.sockets() == 2);
     let mut here = first(&stays, "shared/a");
     let mut there = first(&old, "shared/a");
     say(&old, "hello", &mut [&mut here, &mut there]);
+    // It says that it leaves if its loop has a turn for that. `lws-broker` has the test of one that has none.
     drop(old);
-    assert_eq!(here.text(), "gap");
-    assert_eq!(folder.sockets(), 1);
+    eventually(|| folder.sockets() == 1);
+    stays.handle.publish_topic("shared/a", &text("behind it")).expect("room");
+    let next = here.text();
+    assert!(next == "behind it" || next == "gap" && here.text() == "behind it", "{next}");
 }
 
 #[test]
