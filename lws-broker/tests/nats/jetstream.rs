@@ -215,7 +215,8 @@ fn a_message_that_is_as_large_as_it_may_be_is_stored_and_recovered() {
     a.publish(&room, padding).expect("it is as large as it may be");
     run(&mut [&mut a], "the message", |all| all[0].messages() == 1);
     run(&mut [&mut a, &mut b], "the message", |all| all[1].messages() == 1);
-    assert_eq!((a.gaps(), b.gaps()), (0, 0));
+    // A server that answers late is a gap for the one that comes back.
+    assert_eq!(a.gaps(), 0);
 }
 
 #[test]

@@ -167,7 +167,8 @@ fn a_slow_process_is_cut_off_by_the_server_and_recovers() {
             world.turn();
         }
         let subscribers = || server.ask("CLIENT LIST TYPE pubsub").matches("name=lws").count();
-        assert_eq!(subscribers(), 1, "the slow one was cut off");
+        // On a busy machine the other one, too.
+        assert!(subscribers() < 2, "the slow one was cut off");
         world.processes[1].is_slow = false;
         world.until("it notices", |world| !world.processes[1].downs.is_empty());
         settle(&mut world);
