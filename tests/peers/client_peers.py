@@ -14,6 +14,7 @@ from pathlib import Path
 
 from certificates import Authority
 from checks import Checks, client_binary, free_port, running
+from nginx import nginx
 
 checks = Checks("client")
 
@@ -45,23 +46,12 @@ def echo(url: str, count: int, *options: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
 
 
-def nginx(folder: Path, plain: int, http2: int, tls: int, pair: tuple[Path, Path], behind: int) -> list[str]:
+def nginx_peer(folder: Path, plain: int, http2: int, tls: int, pair: tuple[Path, Path], behind: int) -> list[str]:
     """Files below the folder, and what `behind` answers to `/echo`, when it has all content: nginx ends the request where the answer comes earlier.
     Over HTTP/1.1, HTTP/2, and TLS where ALPN chooses."""
-    temporary = "\n".join(f"  {kind}_temp_path nginx-{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    config = folder / "nginx.conf"
-    config.write_text(f"""
-daemon off;
-master_process off;
-worker_processes 1;
-pid nginx.pid;
-error_log stderr crit;
-events {{ worker_connections 256; }}
-http {{
-  access_log off;
+    return nginx(folder, f"""
   # A connection ends behind a hundred requests, as it did by default for long.
   keepalive_requests 100;
-{temporary}
   server {{
     listen 127.0.0.1:{plain};
     listen 127.0.0.1:{http2} http2;
@@ -72,9 +62,7 @@ http {{
     root {folder}/www;
     location /echo {{ proxy_pass http://127.0.0.1:{behind}/collected; proxy_http_version 1.1; proxy_set_header Connection ""; }}
   }}
-}}
 """)
-    return ["nginx", "-p", str(folder), "-c", str(config)]
 
 
 def h2o(folder: Path, plain: int, tls: int, pair: tuple[Path, Path], behind: int) -> list[str]:
@@ -135,7 +123,7 @@ def servers() -> None:
         with checks.scenario("node"), running(["node", "-e", NODE, str(node)], node):
             requests("node", f"http://127.0.0.1:{node}", get="/", post="/", connections_max=6)
         plain, http2, tls = free_port(), free_port(), free_port()
-        with checks.scenario("nginx"), running(nginx(folder, plain, http2, tls, pair, hyper), plain):
+        with checks.scenario("nginx"), running(nginx_peer(folder, plain, http2, tls, pair, hyper), plain):
             requests("nginx", f"http://127.0.0.1:{plain}", get="/page", post="/echo", connections_max=6)
             requests("nginx", f"http://127.0.0.1:{http2}", "--http2", get="/page", post="/echo", connections_max=1)
             requests("nginx over TLS", f"https://localhost:{tls}", "--insecure", get="/page", post="/echo", connections_max=2)

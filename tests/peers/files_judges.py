@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from checks import Checks, free_port, running, server
+from nginx import nginx
 from server_files import AGE, TEXT, Answer, curl
 
 checks = Checks("files, judged")
@@ -71,18 +72,7 @@ def linted(base: str, archive: str) -> None:
 def cache(folder: Path, ours: int) -> Iterator[str]:
     """nginx as a cache that keeps what it may, and asks again with conditions."""
     port = free_port()
-    config = folder / "nginx.conf"
-    temporary = "\n".join(f"  {kind}_temp_path {kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    config.write_text(f"""
-daemon off;
-master_process off;
-worker_processes 1;
-pid nginx.pid;
-error_log stderr warn;
-events {{ worker_connections 256; }}
-http {{
-  access_log off;
-{temporary}
+    command = nginx(folder, f"""
   proxy_cache_path kept keys_zone=kept:1m;
   server {{
     listen 127.0.0.1:{port};
@@ -93,9 +83,8 @@ http {{
       add_header X-Cache $upstream_cache_status always;
     }}
   }}
-}}
-""")
-    with running(["nginx", "-p", str(folder), "-c", str(config)], port):
+""", complaints="warn")
+    with running(command, port):
         yield f"http://127.0.0.1:{port}"
 
 

@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from checks import Checks, free_port, running, server
+from nginx import nginx
 
 checks = Checks("front ends")
 
@@ -63,20 +64,8 @@ backend ours
     return command
 
 
-def nginx(folder: Path, port: int, ours: int) -> list[str]:
-    config = folder / "nginx.conf"
-    # Names without a slash are below the prefix.
-    temporary = "\n".join(f"  {kind}_temp_path {kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    config.write_text(f"""
-daemon off;
-master_process off;
-worker_processes 1;
-pid nginx.pid;
-error_log stderr warn;
-events {{ worker_connections 1024; }}
-http {{
-  access_log off;
-{temporary}
+def nginx_in_front(folder: Path, port: int, ours: int) -> list[str]:
+    return nginx(folder, f"""
   upstream ours {{ server 127.0.0.1:{ours} max_fails=0; keepalive 64; keepalive_requests 1000000; }}
   server {{
     listen 127.0.0.1:{port} http2;
@@ -89,9 +78,7 @@ http {{
       proxy_next_upstream off;
     }}
   }}
-}}
-""")
-    return ["nginx", "-p", str(folder), "-c", str(config)]
+""", complaints="warn")
 
 
 def varnish(folder: Path, port: int, ours: int) -> list[str]:
@@ -133,7 +120,7 @@ def main() -> None:
         for name, front, protocol in [
             ("haproxy-http1", haproxy(""), ["-m", "20"]),
             ("haproxy-http2", haproxy("proto h2"), ["-m", "20"]),
-            ("nginx", nginx, ["-m", "20"]),
+            ("nginx", nginx_in_front, ["-m", "20"]),
             ("varnish", varnish, ["--h1"]),
         ]:
             if FRONTS and name not in FRONTS:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from certificates import Authority
 from checks import Checks, free_port, running, server
+from nginx import nginx
 
 checks = Checks("gateways")
 
@@ -169,20 +170,9 @@ def php(way: str, base: str) -> None:
     checks.equal(f"{way}: what is no script", curl(f"{base}/php/none.txt")[0], 404)
 
 
-def nginx(folder: Path, port: int, wrap_socket: Path) -> list[str]:
+def nginx_with_git(folder: Path, port: int, wrap_socket: Path) -> list[str]:
     """Has repositories below `/git`, by the program of git that fcgiwrap starts."""
-    temporary = "\n".join(f"  {kind}_temp_path {kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    config = folder / "nginx.conf"
-    config.write_text(f"""
-daemon off;
-master_process off;
-worker_processes 1;
-pid nginx.pid;
-error_log stderr crit;
-events {{ worker_connections 256; }}
-http {{
-  access_log off;
-{temporary}
+    return nginx(folder, f"""
   server {{
     listen 127.0.0.1:{port};
     client_max_body_size 0;
@@ -199,9 +189,7 @@ http {{
       fastcgi_param CONTENT_LENGTH $content_length;
     }}
   }}
-}}
 """)
-    return ["nginx", "-p", str(folder), "-c", str(config)]
 
 
 def proxied(folder: Path, base: str, wrap_socket: Path, versions: dict[str, list[str]]) -> None:
@@ -221,7 +209,7 @@ def proxied(folder: Path, base: str, wrap_socket: Path, versions: dict[str, list
     port = free_port()
     with (
         checks.scenario("the proxy before nginx"),
-        running(nginx(folder, port, wrap_socket), port),
+        running(nginx_with_git(folder, port, wrap_socket), port),
         server("--proxy", f"/=http://127.0.0.1:{port}") as front_port,
     ):
         smart_http("proxy, nginx, fcgiwrap", f"http://127.0.0.1:{front_port}", folder)

@@ -23,6 +23,7 @@ import websockets
 
 from certificates import Authority
 from checks import Checks, free_port, running, server, server_binary
+from nginx import nginx
 from server_http2 import Client, WebSocket
 
 checks = Checks("proxy")
@@ -33,21 +34,10 @@ REQUESTS = int(os.environ.get("PROXY_REQUESTS", "20000"))
 LONG = 8 << 20
 
 
-def nginx(folder: Path, port: int, tls_port: int, pair: tuple[Path, Path]) -> list[str]:
+def nginx_behind(folder: Path, port: int, tls_port: int, pair: tuple[Path, Path]) -> list[str]:
     """Serves the folder on a port, on another one over TLS, where ALPN chooses HTTP/2, and on a Unix socket."""
-    temporary = "\n".join(f"  {kind}_temp_path {kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    config = folder / "nginx.conf"
-    config.write_text(f"""
-daemon off;
-master_process off;
-worker_processes 1;
-pid nginx.pid;
-error_log stderr crit;
-events {{ worker_connections 2048; }}
-http {{
-  access_log off;
+    return nginx(folder, f"""
   keepalive_requests 1000000;
-{temporary}
   server {{
     listen 127.0.0.1:{port};
     listen 127.0.0.1:{tls_port} ssl http2;
@@ -58,10 +48,7 @@ http {{
     location = /early {{ return 204; }}
     location = /moved {{ return 302 /long; }}
   }}
-}}
 """)
-    return ["nginx", "-p", str(folder), "-c", str(config)]
-
 
 class Upload(BaseHTTPRequestHandler):
     """Answers a POST with the digest of its content, and a GET with the fields that have come."""
@@ -230,7 +217,7 @@ def main() -> None:
             return port
 
         nginx_port, nginx_tls_port = free_port(), free_port()
-        start(*nginx(folder, nginx_port, nginx_tls_port, (certificate, key)), port=nginx_port)
+        start(*nginx_behind(folder, nginx_port, nginx_tls_port, (certificate, key)), port=nginx_port)
         nghttpd_port = start("nghttpd", "--no-tls", "--address=127.0.0.1", "-d", str(folder / "www"), "PORT")
         nghttpd_tls_port = start("nghttpd", "--address=127.0.0.1", "-d", str(folder / "www"), "PORT", str(key), str(certificate))
         pair = (str(certificate), str(key))
