@@ -1,6 +1,9 @@
 //! Helpers that the tests of several crates share. Depends on none of the crates, so that each of them may use it.
 
+mod chance;
 pub mod http;
+
+pub use chance::Chance;
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;

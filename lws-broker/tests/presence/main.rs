@@ -5,6 +5,7 @@ use lws_broker::presence::{Presence, PresenceLimits, PresenceOptions};
 use lws_broker::{Bytes, Time, Topic};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use test_kit::Chance;
 
 const STEP: Duration = Duration::from_millis(100);
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -13,22 +14,6 @@ const TTL: Duration = Duration::from_secs(15);
 const STORM_STEPS: u64 = 3_000;
 const CALM_STEPS: u64 = 250;
 const PROCESSES: usize = 4;
-
-/// Numbers by a seed.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
 
 /// A process, and who is really there.
 struct Process {
@@ -60,7 +45,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let topics = (0..6).map(|number| Topic::new(&format!("room/{number}")).expect("a name")).collect();
         let mut world = Self {
-            chance: Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
+            chance: Chance::of_seed(seed),
             now: Time::ZERO,
             topics,
             processes: Vec::new(),

@@ -7,6 +7,7 @@ use lws_broker::oracle::{Oracle, Wrong};
 use lws_broker::{Broker, Bytes, Event, Limits, Options, Position, Remote, Time, Topic, TransportRequest};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use test_kit::Chance;
 
 /// What the broker of a run offers.
 #[derive(Clone, Copy, Debug)]
@@ -15,22 +16,6 @@ pub(crate) struct Mode {
     pub(crate) echo: bool,
     /// Topics share a stream, so that the offsets of each have holes.
     pub(crate) linked: bool,
-}
-
-/// Numbers by a seed.
-pub(crate) struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
 }
 
 struct Process {
@@ -75,7 +60,7 @@ const CALM_STEPS: u64 = 6_000;
 
 impl World {
     pub(crate) fn new(mode: Mode, seed: u64) -> Self {
-        let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let mut chance = Chance::of_seed(seed);
         let limits = Limits {
             publish_messages_max: 1 + chance.below(20) as usize,
             recovery_messages_max: 1 + chance.below(20) as usize,

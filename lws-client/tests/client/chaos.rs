@@ -2,6 +2,7 @@
 
 use crate::memory::{Direction, Fault, Outcomes, Plan, World, echo};
 use lws_client::{Options, Versions};
+use test_kit::Chance;
 
 fn world(versions: Versions) -> World {
     let mut options = Options::default();
@@ -92,21 +93,9 @@ fn whatever_goes_wrong_there_is_one_outcome_and_no_act_is_repeated() {
     }
 }
 
-/// Numbers that look like chance, by a seed: xorshift.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % most
-    }
-}
-
 /// Requests to several places, while now and then something goes wrong anywhere.
 fn storm(seed: u64) {
-    let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut chance = Chance::of_seed(seed);
     let mut options = Options::default();
     options.request.versions = if seed.is_multiple_of(2) { Versions::Http1 } else { Versions::Http2 };
     options.limits.per_host_max = 2;
