@@ -1,6 +1,6 @@
 //! JetStream as the history of topics: what is recovered, and what cannot be is a gap.
 
-use crate::process::{Process, run, run_until_subscribed, short, topic};
+use crate::process::{Process, kill_while_it_sends, run, run_until_subscribed, short, topic};
 use crate::server::Server;
 use lws_broker::nats::{NatsOptions, StreamOptions, SubjectPrefix};
 use lws_broker::{Full, Options, Topic};
@@ -69,22 +69,7 @@ fn a_server_that_is_killed_and_keeps_its_store_is_no_gap() {
     let [mut a, mut b] = pair(&server, &stored(20_000), &room);
     (a.judges_offsets, b.judges_offsets) = (true, true);
     for round in 1..=3 {
-        let downs = (a.downs.len(), b.downs.len());
-        let mut rounds = 0;
-        run(&mut [&mut a, &mut b], "the end of a server that sends", |all| {
-            rounds += 1;
-            match rounds - 30 * round {
-                0 => server.signal("STOP"),
-                5 => server.kill(),
-                _ => {}
-            }
-            for process in all.iter_mut() {
-                for _ in 0..5 {
-                    let _ = process.publish(&room, 100);
-                }
-            }
-            all[0].downs.len() > downs.0 && all[1].downs.len() > downs.1
-        });
+        kill_while_it_sends(&mut server, &mut [&mut a, &mut b], &room, 5, 30 * round);
         server.run();
         settle(&mut [&mut a, &mut b], &room);
     }

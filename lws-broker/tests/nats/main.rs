@@ -12,11 +12,12 @@ mod server;
 
 use lws_broker::nats::{Credentials, NatsOptions, Tls};
 use lws_broker::{Cause, Full, Options, Receipt, Topic};
-use process::{Process, impatient, run, run_until_subscribed, short, topic};
-use server::{Server, free_port};
+use process::{Process, impatient, kill_while_it_sends, run, run_until_subscribed, short, topic};
+use server::Server;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
+use test_kit::free_port;
 
 /// Names of topics that are nothing like subjects.
 fn topics() -> Vec<Topic> {
@@ -108,24 +109,7 @@ fn a_server_that_is_killed_while_it_sends_leaves_a_gap_and_comes_back() {
     b.subscribe(&room);
     run_until_subscribed(&mut [&mut a, &mut b]);
     for round in 1..=5 {
-        let downs = (a.downs.len(), b.downs.len());
-        let mut rounds = 0;
-        run(&mut [&mut a, &mut b], "the end of a server that sends", |all| {
-            rounds += 1;
-            // It stops first, so that there is something that it has not read or not sent.
-            match rounds - 30 * round {
-                0 => server.signal("STOP"),
-                5 => server.kill(),
-                _ => {}
-            }
-            for process in all.iter_mut() {
-                // Those that are not taken are published later: they have no number before.
-                for _ in 0..50 {
-                    let _ = process.publish(&room, 100);
-                }
-            }
-            all[0].downs.len() > downs.0 && all[1].downs.len() > downs.1
-        });
+        kill_while_it_sends(&mut server, &mut [&mut a, &mut b], &room, 50, 30 * round);
         server.run();
         settle(&mut [&mut a, &mut b], &room);
     }

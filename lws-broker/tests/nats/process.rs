@@ -1,6 +1,7 @@
 //! One process of ours: a `Remote` over NATS, its socket, and one subscriber for each topic, which an oracle judges.
 
 use crate::carrier::Carrier;
+use crate::server::Server;
 use lws_broker::nats::{Nats, NatsOptions};
 use lws_broker::oracle::Oracle;
 use lws_broker::{
@@ -283,4 +284,32 @@ pub(crate) fn run(
 /// Runs processes until each is connected and subscribed to everything.
 pub(crate) fn run_until_subscribed(processes: &mut [&mut Process]) {
     run(processes, "all subscriptions", |processes| processes.iter().all(|process| process.is_subscribed()));
+}
+
+/// Kills a server in the middle of what processes publish, after so many turns with `each` publications of each. It stops first, so that
+/// there is something that it has not read or not sent.
+pub(crate) fn kill_while_it_sends(
+    server: &mut Server,
+    processes: &mut [&mut Process],
+    topic: &Topic,
+    each: usize,
+    turns: usize,
+) {
+    let downs: Vec<_> = processes.iter().map(|process| process.downs.len()).collect();
+    let mut turn = 0;
+    run(processes, "the end of a server that sends", |all| {
+        turn += 1;
+        match turn {
+            _ if turn == turns => server.signal("STOP"),
+            _ if turn == turns + 5 => server.kill(),
+            _ => {}
+        }
+        for process in all.iter_mut() {
+            // Those that are not taken are published later: they have no number before.
+            for _ in 0..each {
+                let _ = process.publish(topic, 100);
+            }
+        }
+        all.iter().zip(&downs).all(|(process, before)| process.downs.len() > *before)
+    });
 }

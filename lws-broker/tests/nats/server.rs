@@ -3,22 +3,17 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Read;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use test_kit::free_port;
 
 /// A server in a folder of its own. It ends with this value.
 pub(crate) struct Server {
     pub(crate) port: u16,
     folder: PathBuf,
     process: Option<Child>,
-}
-
-/// A port of the loopback address that is free at this moment.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    listener.local_addr().expect("an address").port()
 }
 
 impl Server {

@@ -4,12 +4,11 @@ use crate::client::{Numbers, World, at, quick, with_history};
 use crate::server::RedisServer;
 use lws_broker::ServerList;
 use lws_broker::redis::{RedisOptions, RedisServers};
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 /// A node, and the port of its bus.
 fn node() -> Option<(RedisServer, u16)> {
-    let bus = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
+    let bus = test_kit::free_port();
     let server = RedisServer::start(&["--cluster-enabled", "yes", "--cluster-port", &bus.to_string()])?;
     Some((server, bus))
 }
